@@ -1,0 +1,16 @@
+//! The names that the processes must agree on: topics, consumer groups, record headers.
+
+/// Every accepted event and every command, keyed by project id. Kept 7 days.
+pub const RAW_TOPIC: &str = "signals.raw.v1";
+/// Records that nobody could handle, bytes unchanged. Kept 30 days.
+pub const DLQ_TOPIC: &str = "signals.dlq.v1";
+/// The consumer group of the engine; also the key of its rows in `partition_checkpoints`.
+pub const ENGINE_GROUP: &str = "incident-engine-group";
+/// The consumer group of the search indexer.
+pub const INDEXER_GROUP: &str = "indexer-group";
+/// Record header that tells an event from a command. A record without it is an event.
+pub const KIND_HEADER: &str = "signals-record-kind";
+/// Value of [`KIND_HEADER`] for a person's command.
+pub const KIND_COMMAND: &[u8] = b"command";
+/// `schema_version` of the records written today.
+pub const SCHEMA_VERSION: &str = "1.0";
