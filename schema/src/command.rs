@@ -1,7 +1,7 @@
 //! What a person tells an incident to do, as a record of the same log as the events.
 
-use crate::event::wire_enum;
 use crate::event::UnknownValue;
+use crate::event::wire_enum;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;

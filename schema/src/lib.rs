@@ -3,7 +3,17 @@
 //! Everyone speaks this crate; it does nothing by itself. Queries take a connection and return
 //! [`diesel::QueryResult`]; pool and transaction belong to the caller.
 
+pub mod checkpoint;
 pub mod command;
 pub mod envelope;
 pub mod event;
+pub mod flush;
+pub mod freshness;
+pub mod migrate;
 pub mod names;
+pub mod retention;
+pub mod snapshot;
+pub mod status;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod wake;

@@ -1,0 +1,118 @@
+//! One flush, one transaction: the only writer of incidents and of all that the engine keeps.
+//!
+//! The first statement moves the partition's checkpoint and demands the offset and the epoch that the batch
+//! started from. If it moves nothing, the batch was written already or its owner is one of the past; in both
+//! cases nothing else is written (G2, G3).
+
+mod statements;
+
+use crate::snapshot::{BucketDelta, CommandOutcome, IncidentSnapshot, LedgerDelta, LogGap, Sample, Transition};
+use chrono::{DateTime, Utc};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+
+/// Samples kept of each incident; the ring's size.
+pub const SAMPLES_KEPT: i64 = 20;
+
+/// From where to where a batch moves its partition, and on whose behalf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointAdvance {
+    /// Consumer group.
+    pub group: &'static str,
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// The owner's fencing token.
+    pub epoch: i64,
+    /// The next offset that the database must hold now.
+    pub from_offset: i64,
+    /// The next offset that it holds afterwards.
+    pub next_offset: i64,
+    /// Received time of the last record contained.
+    pub complete_until: Option<DateTime<Utc>>,
+    /// The log's end as the owner knows it, at least `next_offset`.
+    pub high_watermark: i64,
+}
+
+/// All that a consistent cut through one partition leaves behind. Each list holds a key at most once.
+#[derive(Clone, Debug)]
+pub struct FlushBatch {
+    /// The fence.
+    pub checkpoint: CheckpointAdvance,
+    /// Incidents that changed, oldest generation first within a fingerprint.
+    pub incidents: Vec<IncidentSnapshot>,
+    /// Incidents that were opened and want a summary.
+    pub opened: Vec<String>,
+    /// Kept examples.
+    pub samples: Vec<Sample>,
+    /// Steps of life.
+    pub transitions: Vec<Transition>,
+    /// Answers to commands.
+    pub outcomes: Vec<CommandOutcome>,
+    /// Minutes.
+    pub buckets: Vec<BucketDelta>,
+    /// What became of the records.
+    pub ledger: Vec<LedgerDelta>,
+    /// Holes in the log.
+    pub gaps: Vec<LogGap>,
+}
+
+/// How a flush that is durable came to be so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// This call wrote it.
+    Now,
+    /// An earlier call did, though its answer was lost.
+    Before,
+}
+
+/// Why a flush changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    /// Another owner has the partition; this batch must be forgotten.
+    #[error("the tenure of partition {partition} (epoch {epoch}) is over")]
+    StaleTenure {
+        /// Partition.
+        partition: i32,
+        /// Epoch of the refused batch.
+        epoch: i64,
+    },
+    /// The database refused or is not there; the same batch may be tried again.
+    #[error(transparent)]
+    Database(#[from] diesel::result::Error),
+}
+
+/// Writes the batch and moves the checkpoint in one transaction.
+///
+/// # Errors
+/// [`FlushError`]; after an error nothing of the batch is in the database, unless the connection broke while
+/// it was committing: then calling again tells ([`Committed::Before`]).
+pub async fn commit(connection: &mut AsyncPgConnection, batch: &FlushBatch) -> Result<Committed, FlushError> {
+    connection
+        .transaction(async |connection| {
+            if !statements::advance_checkpoint(connection, &batch.checkpoint).await? {
+                return already_or_stale(connection, &batch.checkpoint).await;
+            }
+            statements::upsert_incidents(connection, &batch.incidents).await?;
+            statements::upsert_samples(connection, &batch.samples).await?;
+            statements::insert_transitions(connection, &batch.transitions).await?;
+            statements::insert_outcomes(connection, &batch.outcomes).await?;
+            statements::add_to_buckets(connection, &batch.buckets).await?;
+            statements::add_to_ledger(connection, &batch.checkpoint, &batch.ledger).await?;
+            statements::queue_jobs(connection, batch).await?;
+            statements::insert_gaps(connection, &batch.checkpoint, &batch.gaps).await?;
+            Ok(Committed::Now)
+        })
+        .await
+}
+
+async fn already_or_stale(
+    connection: &mut AsyncPgConnection,
+    wanted: &CheckpointAdvance,
+) -> Result<Committed, FlushError> {
+    let found = crate::checkpoint::read(connection, wanted.group, &wanted.topic, wanted.partition).await?;
+    match found {
+        Some(now) if now.epoch == wanted.epoch && now.next_offset == wanted.next_offset => Ok(Committed::Before),
+        _ => Err(FlushError::StaleTenure { partition: wanted.partition, epoch: wanted.epoch }),
+    }
+}

@@ -1,0 +1,180 @@
+//! G2 and G3 at the database: a flush counts once, whoever repeats it, and a stale owner changes nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::as_conversions)]
+
+use chrono::{DateTime, TimeZone, Utc};
+use diesel::sql_types::BigInt;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use schema::checkpoint::{claim, read};
+use schema::event::{EventType, Severity};
+use schema::flush::{CheckpointAdvance, Committed, FlushBatch, FlushError, commit};
+use schema::names::{ENGINE_GROUP, RAW_TOPIC};
+use schema::snapshot::{BucketDelta, Cause, IncidentSnapshot, LedgerDelta, LogGap, Sample, Transition};
+use schema::status::IncidentStatus;
+use schema::testing::TestDatabase;
+
+#[derive(diesel::QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+async fn number(connection: &mut AsyncPgConnection, query: &str) -> i64 {
+    diesel::sql_query(query).get_result::<Number>(connection).await.unwrap().n
+}
+
+fn at(second: i64) -> DateTime<Utc> {
+    Utc.timestamp_opt(1_790_000_000 + second, 0).unwrap()
+}
+
+fn incident(count: i64, through: i64) -> IncidentSnapshot {
+    IncidentSnapshot {
+        id: "01INCIDENT".into(),
+        org_id: "org".into(),
+        project_id: "proj".into(),
+        environment: "prod".into(),
+        fingerprint: "f".repeat(64),
+        generation: 1,
+        title: "it broke".into(),
+        error_code: Some("DB_TIMEOUT".into()),
+        route: None,
+        status: IncidentStatus::Open,
+        severity: Severity::Error,
+        event_count: count,
+        first_seen: at(0),
+        last_seen: at(count),
+        resolved_at: None,
+        previous_incident_id: None,
+        partition: 0,
+        applied_through: through,
+    }
+}
+
+fn batch(epoch: i64, from: i64, next: i64) -> FlushBatch {
+    FlushBatch {
+        checkpoint: CheckpointAdvance {
+            group: ENGINE_GROUP,
+            topic: RAW_TOPIC.into(),
+            partition: 0,
+            epoch,
+            from_offset: from,
+            next_offset: next,
+            complete_until: Some(at(next)),
+            high_watermark: next,
+        },
+        incidents: vec![incident(next, next - 1)],
+        opened: if from == 0 { vec!["01INCIDENT".into()] } else { vec![] },
+        samples: vec![Sample {
+            incident_id: "01INCIDENT".into(),
+            ordinal: next,
+            event_id: format!("e{next}"),
+            occurred_at: at(next),
+            received_at: at(next),
+            event_type: EventType::Error,
+            severity: Severity::Error,
+            message: "it broke".into(),
+            attributes: r#"{"odd":"\u0000 and \ud800"}"#.into(),
+            log_offset: next - 1,
+        }],
+        transitions: vec![Transition {
+            incident_id: "01INCIDENT".into(),
+            log_offset: 0,
+            from_status: None,
+            to_status: IncidentStatus::Open,
+            cause: Cause::Event { event_id: "e1".into() },
+            occurred_at: at(0),
+        }],
+        outcomes: vec![],
+        buckets: vec![BucketDelta {
+            bucket_time: at(0),
+            metric_name: "errors",
+            project_id: "proj".into(),
+            environment: "prod".into(),
+            fingerprint: String::new(),
+            value: next - from,
+        }],
+        ledger: vec![LedgerDelta { project_id: "proj".into(), outcome: "counted", events: next - from }],
+        gaps: vec![],
+    }
+}
+
+#[tokio::test]
+async fn g2_the_same_flush_applied_twice_counts_once() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    let tenure = claim(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap();
+    let flush = batch(tenure.epoch, 0, 10);
+    assert_eq!(commit(&mut connection, &flush).await.unwrap(), Committed::Now);
+    assert_eq!(commit(&mut connection, &flush).await.unwrap(), Committed::Before);
+    assert_eq!(number(&mut connection, "SELECT event_count AS n FROM incidents").await, 10);
+    assert_eq!(number(&mut connection, "SELECT sum(value)::bigint AS n FROM metrics_bucket").await, 10);
+    assert_eq!(number(&mut connection, "SELECT events AS n FROM ledger").await, 10);
+    assert_eq!(number(&mut connection, "SELECT count(*) AS n FROM ai_jobs").await, 1);
+    assert_eq!(number(&mut connection, "SELECT count(*) AS n FROM incident_transitions").await, 1);
+}
+
+#[tokio::test]
+async fn g3_a_stale_owners_flush_changes_nothing() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    let old = claim(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap();
+    let new = claim(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap();
+    assert!(new.epoch > old.epoch);
+    let refused = commit(&mut connection, &batch(old.epoch, 0, 10)).await.unwrap_err();
+    assert!(matches!(refused, FlushError::StaleTenure { .. }));
+    for table in ["incidents", "incident_events", "incident_transitions", "metrics_bucket", "ledger", "ai_jobs"] {
+        assert_eq!(number(&mut connection, &format!("SELECT count(*) AS n FROM {table}")).await, 0, "{table}");
+    }
+    assert_eq!(commit(&mut connection, &batch(new.epoch, 0, 4)).await.unwrap(), Committed::Now);
+    let refused = commit(&mut connection, &batch(new.epoch, 0, 10)).await.unwrap_err();
+    assert!(matches!(refused, FlushError::StaleTenure { .. }), "an offset that is not the expected one is refused");
+    assert_eq!(read(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap().unwrap().next_offset, 4);
+}
+
+#[tokio::test]
+async fn g3_half_a_batch_is_never_visible() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    let tenure = claim(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap();
+    let mut broken = batch(tenure.epoch, 0, 10);
+    broken.samples[0].attributes = "no json".into();
+    assert!(matches!(commit(&mut connection, &broken).await.unwrap_err(), FlushError::Database(_)));
+    assert_eq!(number(&mut connection, "SELECT count(*) AS n FROM incidents").await, 0);
+    assert_eq!(read(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap().unwrap().next_offset, 0);
+}
+
+#[tokio::test]
+async fn a_regression_and_its_resolved_predecessor_fit_in_one_flush() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    let tenure = claim(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap();
+    commit(&mut connection, &batch(tenure.epoch, 0, 10)).await.unwrap();
+    let mut next = batch(tenure.epoch, 10, 12);
+    let mut resolved = incident(10, 10);
+    resolved.status = IncidentStatus::Resolved;
+    resolved.resolved_at = Some(at(20));
+    let mut again = incident(1, 11);
+    again.id = "02INCIDENT".into();
+    again.generation = 2;
+    again.previous_incident_id = Some(resolved.id.clone());
+    next.incidents = vec![again, resolved];
+    next.gaps = vec![LogGap { from_offset: 10, to_offset: 11 }];
+    commit(&mut connection, &next).await.unwrap();
+    let newest = schema::wake::newest_incidents(&mut connection, &["proj", "proj"], &[&"f".repeat(64), "unknown"])
+        .await
+        .unwrap();
+    assert_eq!(newest.len(), 1);
+    assert_eq!((newest[0].generation, newest[0].event_count), (2, 1));
+    assert_eq!(number(&mut connection, "SELECT to_offset AS n FROM log_gaps").await, 11);
+}
+
+#[tokio::test]
+async fn migrations_run_again_without_harm() {
+    let database = TestDatabase::create().await;
+    let (first, second) =
+        tokio::join!(schema::migrate::migrate(database.url()), schema::migrate::migrate(database.url()));
+    first.unwrap();
+    second.unwrap();
+    let mut connection = database.connect().await;
+    let days = "SELECT count(*) AS n FROM pg_inherits WHERE inhparent = 'metrics_bucket'::regclass";
+    assert_eq!(number(&mut connection, days).await, 6, "five days and the catch-all");
+}
