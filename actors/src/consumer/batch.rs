@@ -1,0 +1,57 @@
+//! Records of one partition as they came off the wire, bytes side by side in one buffer.
+
+use std::ops::Range;
+
+/// Some records of one partition in log order. Shared by reference between router and incidents, so that a
+/// record's bytes are copied once, out of librdkafka's buffer.
+#[derive(Debug, Default)]
+pub struct RecordBatch {
+    bytes: Vec<u8>,
+    records: Vec<RawRecord>,
+    /// Whether the log had nothing more for this process when the batch was closed.
+    pub caught_up: bool,
+}
+
+/// Place of one record in its batch.
+#[derive(Clone, Debug)]
+pub struct RawRecord {
+    /// Offset in the partition.
+    pub offset: i64,
+    /// Whether its header says that it is a person's command.
+    pub is_command: bool,
+    span: Range<usize>,
+}
+
+impl RecordBatch {
+    /// Appends a record.
+    pub fn push(&mut self, offset: i64, is_command: bool, payload: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(payload);
+        self.records.push(RawRecord { offset, is_command, span: start..self.bytes.len() });
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Bytes of all records.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The records and their bytes, in log order.
+    pub fn iter(&self) -> impl Iterator<Item = (&RawRecord, &[u8])> {
+        self.records.iter().map(|record| (record, self.bytes.get(record.span.clone()).unwrap_or_default()))
+    }
+
+    /// The bytes of the record at `index`; empty if there is none.
+    pub fn payload(&self, index: usize) -> &[u8] {
+        self.records.get(index).and_then(|record| self.bytes.get(record.span.clone())).unwrap_or_default()
+    }
+}

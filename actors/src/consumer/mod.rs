@@ -1,0 +1,3 @@
+//! Kafka in: records come off the wire by partition.
+
+pub mod batch;

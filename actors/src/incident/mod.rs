@@ -1,0 +1,4 @@
+//! One fingerprint, hot: counts, last seen, lifecycle.
+
+pub mod identity;
+pub mod state;

@@ -1,0 +1,3 @@
+//! One project: its events by minute.
+
+pub mod state;

@@ -1,0 +1,4 @@
+//! One partition, one tenure: what is new, and when it becomes durable.
+
+pub mod barrier;
+pub mod dedupe;
