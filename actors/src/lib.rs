@@ -1,12 +1,13 @@
 //! The living part: what the events of the log do to incidents and projects.
 //!
-//! Here stand the pure cores of the rooms (DESIGN calls them the rest behind the four walls): no actix, no clock,
-//! no I/O. The actors that carry them come next.
+//! Pure cores (state, window, barrier, budget) and the shells that carry them: poll thread, router, incident actors.
 
 // The unit tests count in small numbers.
 #![cfg_attr(test, allow(clippy::as_conversions))]
 
+pub mod config;
 pub mod consumer;
+pub mod engine;
 pub mod incident;
 pub mod project;
 pub mod router;

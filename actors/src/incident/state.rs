@@ -23,7 +23,7 @@ pub struct Occurrence {
 }
 
 /// What only the record that opens an incident is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Opening {
     /// Deterministic id; see [`super::identity`].
     pub id: String,

@@ -2,3 +2,6 @@
 
 pub mod barrier;
 pub mod dedupe;
+
+pub mod cut;
+pub mod tenure;

@@ -1,0 +1,156 @@
+//! The shell around [`IncidentState`].
+
+use super::identity::incident_id;
+use super::messages::{Apply, Leave, Record, Snapshot, TakeSnapshot};
+use super::state::{IncidentState, Occurrence, Opening};
+use crate::consumer::batch::RecordBatch;
+use crate::consumer::decode::{Shown, decode_event, text_of, without_nul};
+use crate::supervision::child::{ExitReason, Obituary, report_end};
+use actix::{Actor, ActorContext, Context, Handler};
+use schema::envelope::Envelope;
+use schema::flush::SAMPLES_KEPT;
+use schema::snapshot::{IncidentSnapshot, Sample};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Letters that may wait. One batch sends one letter a fingerprint, so more only wait behind a stalled actor.
+const MAILBOX: usize = 16;
+/// Characters of a message's first line that become a title.
+const TITLE_CHARS: usize = 200;
+
+/// An example by reference: it is decoded only if it is still among the newest at the next cut.
+#[derive(Debug)]
+struct KeptSample {
+    ordinal: i64,
+    index: usize,
+    offset: i64,
+    batch: Arc<RecordBatch>,
+}
+
+/// One fingerprint of one project, alive on its router's arbiter.
+#[derive(Debug)]
+pub struct IncidentActor {
+    state: IncidentState,
+    samples: VecDeque<KeptSample>,
+    topic: Arc<str>,
+    partition: i32,
+    obituary: Obituary,
+}
+
+impl IncidentActor {
+    /// From the durable row, if there is one.
+    pub fn new(newest: Option<IncidentSnapshot>, topic: Arc<str>, partition: i32, obituary: Obituary) -> Self {
+        Self { state: IncidentState::new(newest), samples: VecDeque::new(), topic, partition, obituary }
+    }
+
+    fn count(&mut self, batch: &Arc<RecordBatch>, index: usize, occurrence: Occurrence) {
+        let (topic, partition) = (&self.topic, self.partition);
+        let ordinal = self.state.apply(occurrence, || opening(batch.payload(index), topic, partition, occurrence));
+        if self.samples.len() >= usize::try_from(SAMPLES_KEPT).unwrap_or(1) {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(KeptSample { ordinal, index, offset: occurrence.offset, batch: Arc::clone(batch) });
+    }
+
+    fn take_samples(&mut self, wanted: usize) -> Vec<Sample> {
+        let Some(incident_id) = self.state.newest().map(|incident| incident.id.clone()) else { return Vec::new() };
+        let pending = std::mem::take(&mut self.samples);
+        // Samples of an incident that a newer generation superseded have a higher ordinal than a later one.
+        let mut newest: Vec<_> = pending.into_iter().rev().take(wanted).collect();
+        if let Some(end) =
+            newest.windows(2).position(|pair| matches!(pair, [later, earlier] if earlier.ordinal >= later.ordinal))
+        {
+            newest.truncate(end + 1);
+        }
+        newest.iter().filter_map(|kept| kept.decode(&incident_id)).collect()
+    }
+}
+
+fn opening(payload: &[u8], topic: &str, partition: i32, occurrence: Occurrence) -> Opening {
+    let id = incident_id(occurrence.occurred_at, topic, partition, occurrence.offset);
+    let Ok(event) = decode_event(payload) else {
+        // The router decoded these very bytes, so this does not happen; a count must not depend on it.
+        return Opening { id, ..Opening::default() };
+    };
+    let shown = Shown::of(event.attributes.get());
+    Opening {
+        id,
+        org_id: without_nul(&event.org_id),
+        project_id: without_nul(&event.project_id),
+        environment: without_nul(&event.environment),
+        fingerprint: without_nul(&event.fingerprint),
+        title: title(&event),
+        error_code: text_of(&shown.error_code),
+        route: text_of(&shown.route),
+        event_id: without_nul(&event.event_id),
+        partition,
+    }
+}
+
+fn title(event: &Envelope<'_>) -> String {
+    let line = event.message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("(no message)");
+    without_nul(&line.chars().take(TITLE_CHARS).collect::<String>())
+}
+
+impl KeptSample {
+    fn decode(&self, incident_id: &str) -> Option<Sample> {
+        let event = decode_event(self.batch.payload(self.index)).ok()?;
+        Some(Sample {
+            incident_id: incident_id.to_owned(),
+            ordinal: self.ordinal,
+            event_id: without_nul(&event.event_id),
+            occurred_at: event.occurred_at,
+            received_at: event.received_at,
+            event_type: event.event_type,
+            severity: event.severity,
+            message: without_nul(&event.message),
+            attributes: event.attributes.get().to_owned(),
+            log_offset: self.offset,
+        })
+    }
+}
+
+impl Actor for IncidentActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        report_end(&self.obituary, ExitReason::Passivated, || {
+            format!("IncidentActor {}", self.state.newest().map_or("(new)", |incident| incident.fingerprint.as_str()))
+        });
+    }
+}
+
+impl Handler<Apply> for IncidentActor {
+    type Result = ();
+
+    fn handle(&mut self, letter: Apply, _: &mut Self::Context) {
+        for record in letter.records {
+            match record {
+                Record::Event { index, occurrence } => self.count(&letter.batch, index, occurrence),
+                Record::Command { offset, command } => self.state.command(offset, &command),
+            }
+        }
+    }
+}
+
+impl Handler<TakeSnapshot> for IncidentActor {
+    type Result = ();
+
+    fn handle(&mut self, question: TakeSnapshot, _: &mut Self::Context) {
+        let samples = self.take_samples(question.samples);
+        // A router that is gone has no use for the answer.
+        let _ = question.reply.send(Snapshot { changes: self.state.take_changes(), samples });
+    }
+}
+
+impl Handler<Leave> for IncidentActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, context: &mut Self::Context) {
+        context.stop();
+    }
+}
