@@ -1,1 +1,1 @@
-//! TBD
+//! Ratios against measured floors; not written yet, see CHANGELOG.md.

@@ -1,1 +1,1 @@
-//! TBD
+//! Synthetic traffic and its verification; not written yet, see CHANGELOG.md.
