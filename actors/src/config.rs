@@ -1,10 +1,6 @@
 //! What the engine can be told.
 
-use diesel_async::AsyncPgConnection;
-use diesel_async::pooled_connection::deadpool::Pool;
-
-/// Connections to PostgreSQL.
-pub type Database = Pool<AsyncPgConnection>;
+pub use schema::database::Database;
 
 /// Sizes of the engine; the default is what is tested.
 #[derive(Clone, Debug)]

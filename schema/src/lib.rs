@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 pub mod command;
+pub mod database;
 pub mod envelope;
 pub mod event;
 pub mod flush;
