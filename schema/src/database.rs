@@ -91,7 +91,7 @@ pub fn pool(config: &DatabaseConfig, size: usize) -> Result<Database, DatabaseEr
         .max_size(size)
         .wait_timeout(Some(PATIENCE))
         .create_timeout(Some(PATIENCE))
-        .runtime(diesel_async::pooled_connection::deadpool::Runtime::Tokio1)
+        .runtime(deadpool::Runtime::Tokio1)
         .build()?)
 }
 
