@@ -4,12 +4,16 @@
 //! [`diesel::QueryResult`]; pool and transaction belong to the caller.
 
 pub mod checkpoint;
+mod column;
 pub mod command;
 pub mod database;
 pub mod envelope;
 pub mod event;
 pub mod flush;
 pub mod freshness;
+pub mod health;
+pub mod incidents;
+pub mod metrics;
 pub mod migrate;
 pub mod names;
 pub mod retention;
