@@ -9,14 +9,17 @@ pub mod command;
 pub mod database;
 pub mod envelope;
 pub mod event;
+pub mod fingerprint;
 pub mod flush;
 pub mod freshness;
 pub mod health;
 pub mod incidents;
+pub mod keys;
 pub mod metrics;
 pub mod migrate;
 pub mod names;
 pub mod retention;
+pub mod seed;
 pub mod snapshot;
 pub mod status;
 #[cfg(feature = "testing")]
