@@ -1,4 +1,8 @@
 //! The doors and windows of Signals: what comes in over HTTP and what is shown over HTTP.
 
+pub mod auth;
 pub mod error;
+pub mod ingest;
+pub mod keys;
+pub mod producer;
 pub mod request_id;
