@@ -9,7 +9,7 @@
 
 pub mod answer;
 mod body;
-mod clock;
+pub mod clock;
 mod document;
 mod event;
 pub mod handlers;
