@@ -51,7 +51,7 @@ pub(super) fn form_of(request: &HttpRequest) -> Result<Form, Problem> {
 pub(super) fn encoding_of(request: &HttpRequest) -> Result<Encoding, Problem> {
     let mut values = request.headers().get_all(CONTENT_ENCODING);
     let Some(value) = values.next() else { return Ok(Encoding::Identity) };
-    let value = value.to_str().unwrap_or_default().trim().to_ascii_lowercase();
+    let value = value.to_str().unwrap_or("not text").trim().to_ascii_lowercase();
     match (value.as_str(), values.next()) {
         ("identity" | "", None) => Ok(Encoding::Identity),
         ("gzip" | "x-gzip", None) => Ok(Encoding::Gzip),

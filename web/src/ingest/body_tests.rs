@@ -41,7 +41,7 @@ fn the_bound_holds_after_decompression_to_the_byte() {
     for encoding in ENCODINGS {
         let fits = compress(&vec![b' '; BODY_BYTES], encoding);
         assert_eq!(decompress(&fits, encoding).unwrap().len(), BODY_BYTES, "{encoding:?}");
-        let bomb = compress(&vec![b' '; 64 * BODY_BYTES], encoding);
+        let bomb = compress(&vec![b' '; 8 * BODY_BYTES], encoding);
         assert!(bomb.len() < BODY_BYTES, "{encoding:?}");
         assert_eq!(decompress(&bomb, encoding).unwrap_err().status, 413, "{encoding:?}");
         let over = compress(&vec![b' '; BODY_BYTES + 1], encoding);

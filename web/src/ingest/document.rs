@@ -28,6 +28,15 @@ pub(super) struct Shown<'a> {
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
+/// Parses an object. A list of a struct's members in their order, which serde takes for the struct, is none.
+pub(super) fn read_object<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result<T> {
+    if !json.starts_with('{') {
+        serde_json::from_str::<&RawValue>(json)?;
+        return Err(serde::de::Error::custom("must be an object"));
+    }
+    serde_json::from_str(json)
+}
+
 /// Checks that `raw` is a sound object of at most `depth` levels; `pointer` is where it stands.
 pub(super) fn check_object(raw: &RawValue, pointer: &str, depth: usize) -> Result<(), FieldError> {
     if !raw.get().starts_with('{') {

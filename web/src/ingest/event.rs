@@ -1,6 +1,6 @@
 //! One event as a client sends it -> one envelope as the log keeps it. Pure.
 
-use super::document::{Shown, check_object, shown, text, without_place};
+use super::document::{Shown, check_object, read_object, shown, text, without_place};
 use super::limits::{
     ATTRIBUTES_DEPTH, CLOCK_SKEW, ENVIRONMENT_CHARS, EVENT_BYTES, EVENT_ID_CHARS, FIRST_YEAR, MESSAGE_BYTES,
     PAYLOAD_DEPTH,
@@ -66,7 +66,7 @@ pub(super) fn take_in(json: &str, intake: Intake<'_>, log: &mut Vec<u8>) -> Resu
     if json.len() > EVENT_BYTES {
         return Err(Refused::TooLarge);
     }
-    let sent: Sent<'_> = serde_json::from_str(json).map_err(|error| {
+    let sent: Sent<'_> = read_object(json).map_err(|error| {
         if error.is_data() {
             Refused::Invalid(vec![FieldError::new("", without_place(&error))])
         } else {

@@ -71,3 +71,25 @@ pub fn routes(state: IngestState) -> impl FnOnce(&mut ServiceConfig) {
             .service(web::resource("/v1/events/batch").route(web::post().to(handlers::post_batch)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_names_both_routes_and_every_refusal() {
+        let described = serde_json::to_value(IngestApi::openapi()).unwrap();
+        for path in ["/v1/events", "/v1/events/batch"] {
+            let answers = described["paths"][path]["post"]["responses"].as_object().unwrap();
+            let mut statuses: Vec<&str> = answers.keys().map(String::as_str).collect();
+            statuses.sort_unstable();
+            assert_eq!(statuses, ["202", "400", "401", "403", "408", "413", "415", "422", "429", "503"], "{path}");
+        }
+        let types = &described["components"]["schemas"]["EventTypeName"]["enum"];
+        let names: Vec<&str> = schema::event::EventType::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(types, &serde_json::json!(names));
+        let severities = &described["components"]["schemas"]["SeverityName"]["enum"];
+        let names: Vec<&str> = schema::event::Severity::ALL.iter().map(|severity| severity.as_str()).collect();
+        assert_eq!(severities, &serde_json::json!(names));
+    }
+}

@@ -1,5 +1,6 @@
 //! A request's text -> its events, each still as text. Pure.
 
+use super::document::{read_object, without_place};
 use super::limits::BATCH_EVENTS;
 use crate::error::{FieldError, Problem};
 use serde::Deserialize;
@@ -62,7 +63,7 @@ fn batch(text: &str) -> Result<Events<'_>, Problem> {
         #[serde(borrow)]
         events: Option<List<'a>>,
     }
-    let body: Body<'_> = serde_json::from_str(text).map_err(|error| refusal(&error, "/events"))?;
+    let body: Body<'_> = read_object(text).map_err(|error| refusal(&error, "/events"))?;
     let List(events) = body.events.ok_or_else(|| Problem::invalid(vec![FieldError::new("/events", WANTED)]))?;
     many(events.into_iter().map(|raw| Ok(raw.get())).collect(), "/events")
 }
@@ -87,7 +88,7 @@ fn begins_with_a_line(text: &str) -> bool {
 
 fn refusal(error: &serde_json::Error, pointer: &str) -> Problem {
     if error.is_data() {
-        Problem::invalid(vec![FieldError::new(pointer, super::document::without_place(error))])
+        Problem::invalid(vec![FieldError::new(pointer, without_place(error))])
     } else {
         Problem::malformed(format!("the body is no JSON: {error}"))
     }
@@ -149,7 +150,7 @@ mod tests {
             assert!(matches!(split(single.as_bytes(), Form::Events), Ok(Events::Single(_))), "{single}");
         }
         assert_eq!(many_of("[{\"a\":1} , 2]", Form::Events), ["{\"a\":1}", "2"]);
-        assert_eq!(many_of("{\"a\":1}\n\n{\"b\":2}\r\n", Form::Events), ["{\"a\":1}", "{\"b\":2}\r"]);
+        assert_eq!(many_of("{\"a\":1}\n\n{\"b\":2}\r\n", Form::Events), ["{\"a\":1}", "{\"b\":2}"]);
         assert_eq!(many_of("{}\nbroken", Form::Events), ["{}", "broken"]);
         assert_eq!(many_of("{\"a\":1}", Form::Lines), ["{\"a\":1}"]);
         assert_eq!(many_of("{\"x\":0,\"events\":[1]}", Form::Batch), ["1"]);

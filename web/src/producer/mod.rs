@@ -168,17 +168,26 @@ fn settings(mut kafka: ClientConfig) -> ClientConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+    use std::time::Instant;
 
     #[test]
     fn records_keep_their_bounds_and_a_failed_one_leaves_no_trace() {
         let mut records = Records::default();
-        records.push(|bytes| Ok::<_, ()>(bytes.extend_from_slice(b"one"))).unwrap();
+        let good = |text: &'static [u8]| {
+            move |bytes: &mut Vec<u8>| {
+                bytes.extend_from_slice(text);
+                Ok::<(), &str>(())
+            }
+        };
+        assert_eq!(records.push(good(b"one")), Ok(()));
         let failed = records.push(|bytes| {
             bytes.extend_from_slice(b"half");
             Err("no")
         });
         assert_eq!(failed, Err("no"));
-        records.push(|bytes| Ok::<_, ()>(bytes.extend_from_slice(b"two"))).unwrap();
+        assert_eq!(records.push(good(b"two")), Ok(()));
         assert_eq!(records.iter().collect::<Vec<_>>(), [b"one", b"two"]);
         assert_eq!(records.len(), 2);
     }
@@ -189,5 +198,55 @@ mod tests {
         kafka.set("compression.type", "none");
         let settings = settings(kafka);
         assert_eq!((settings.get("compression.type"), settings.get("acks")), (Some("none"), Some("all")));
+    }
+
+    /// librdkafka's own broker for tests, which can be told to fail.
+    #[tokio::test]
+    async fn g1_a_producer_that_is_broken_for_good_is_replaced() {
+        let broker = MockCluster::new(1).unwrap();
+        broker.create_topic("t", 1, 1).unwrap();
+        let mut kafka = ClientConfig::new();
+        kafka.set("bootstrap.servers", broker.bootstrap_servers());
+        let log = LogWriter::new(kafka, "t").unwrap();
+        assert_eq!(log.append("k", b"1", false).await, Ok(Position { partition: 0, offset: 0 }));
+
+        broker
+            .request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
+        let broken = log.append("k", b"2", false).await;
+        assert!(matches!(broken, Err(AppendError::Unacknowledged(_))), "{broken:?}");
+
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while let Err(error) = log.append("k", b"3", false).await {
+            assert!(Instant::now() < deadline, "still {error}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn g1_a_refusal_of_the_broker_that_passes_is_tried_again() {
+        let broker = MockCluster::new(1).unwrap();
+        broker.create_topic("t", 1, 1).unwrap();
+        let mut kafka = ClientConfig::new();
+        kafka.set("bootstrap.servers", broker.bootstrap_servers());
+        let log = LogWriter::new(kafka, "t").unwrap();
+        broker.request_errors(
+            RDKafkaApiKey::Produce,
+            &[
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            ],
+        );
+        let mut records = Records::default();
+        for n in 0..10_u8 {
+            records
+                .push(|bytes| {
+                    bytes.push(n);
+                    Ok::<(), ()>(())
+                })
+                .unwrap();
+        }
+        let first = log.append_all("k".into(), records).await;
+        assert_eq!(first, Ok(Some(Position { partition: 0, offset: 0 })));
+        assert_eq!(log.append("k", b"x", false).await, Ok(Position { partition: 0, offset: 10 }));
     }
 }

@@ -35,12 +35,15 @@ pub struct Rig {
     server: ServerHandle,
 }
 
+/// Another way to the database that a URL names.
+pub type Detour = Box<dyn Fn(&str) -> String>;
+
 /// What differs from one test to the next.
 pub struct Options {
     pub kafka: ClientConfig,
     pub config: IngestConfig,
     /// Leads to the test's database; the database itself if none.
-    pub database_url: Option<Box<dyn Fn(&str) -> String>>,
+    pub database_url: Option<Detour>,
 }
 
 impl Default for Options {
