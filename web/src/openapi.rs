@@ -1,6 +1,5 @@
 //! The API's description, made from the handlers themselves: what is registered is what is described.
 
-use crate::error::ProblemBody;
 use actix_web::http::header::ALLOW;
 use actix_web::{App, HttpResponse, get, web};
 use std::collections::BTreeMap;
@@ -13,6 +12,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Signals", description = "Counts every error exactly once and groups it into incidents."),
+    components(schemas(crate::ingest::answer::ProblemDescription)),
     modifiers(&Security),
     tags(
         (name = "ingest", description = "How events come in."),
@@ -99,7 +99,7 @@ impl IntoResponses for Refusals {
 
 fn problem(sentence: &str) -> Response {
     use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
-    let schema = Ref::from_schema_name(ProblemBody::name());
+    let schema = Ref::from_schema_name(crate::ingest::answer::ProblemDescription::name());
     let content = ContentBuilder::new().schema(Some(schema)).build();
     ResponseBuilder::new().description(sentence).content(crate::error::PROBLEM_JSON, content).build()
 }

@@ -36,7 +36,7 @@ macro_rules! command {
                 (status = 202, description = "It is safe in the log, but the engine has not answered in 2 seconds.",
                     body = CommandAccepted, headers(("Location" = String, description = "The incident."))),
                 (status = 409, description = "The incident's state forbids it, or a newer incident of the same \
-                    fingerprint exists.", body = crate::error::ProblemBody<'static>,
+                    fingerprint exists.", body = crate::ingest::answer::ProblemDescription,
                     content_type = "application/problem+json"),
                 Refusals
             ),
