@@ -78,6 +78,21 @@ pub struct Minute {
     pub value: i64,
 }
 
+/// What is kept of an incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// Its newest events, newest first.
+    pub samples: Vec<SampleRow>,
+    /// Its summary as it was written.
+    pub summary: Option<serde_json::Value>,
+    /// The steps of its life, oldest first.
+    pub transitions: Vec<TransitionRow>,
+    /// Errors by minute.
+    pub trend: Vec<Minute>,
+    /// Deploys near its beginning, by minute.
+    pub deploys_nearby: Vec<Minute>,
+}
+
 /// The incident, if the project has one of that id.
 ///
 /// # Errors
@@ -95,14 +110,21 @@ pub async fn find(
         .optional()
 }
 
-/// The incident's summary as it was written, if there is one.
+/// All that is kept of the incident. Of one moment only within a transaction that reads one snapshot.
 ///
 /// # Errors
 /// The database's.
-pub async fn summary(
-    connection: &mut AsyncPgConnection,
-    incident: &IncidentRow,
-) -> QueryResult<Option<serde_json::Value>> {
+pub async fn kept(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Kept> {
+    Ok(Kept {
+        samples: samples(connection, incident).await?,
+        summary: summary(connection, incident).await?,
+        transitions: transitions(connection, incident).await?,
+        trend: trend(connection, incident).await?,
+        deploys_nearby: deploys_nearby(connection, incident).await?,
+    })
+}
+
+async fn summary(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Option<serde_json::Value>> {
     #[derive(diesel::QueryableByName)]
     struct Row {
         #[diesel(sql_type = Nullable<Jsonb>)]
@@ -116,11 +138,7 @@ pub async fn summary(
     Ok(row.and_then(|row| row.ai_summary))
 }
 
-/// The kept events, newest first.
-///
-/// # Errors
-/// The database's.
-pub async fn samples(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Vec<SampleRow>> {
+async fn samples(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Vec<SampleRow>> {
     diesel::sql_query(
         "SELECT ordinal, event_id, occurred_at, event_type, severity, message, attributes::text AS attributes \
          FROM incident_events WHERE incident_id = $1 ORDER BY ordinal DESC",
@@ -130,14 +148,7 @@ pub async fn samples(connection: &mut AsyncPgConnection, incident: &IncidentRow)
     .await
 }
 
-/// The last [`TRANSITIONS_SHOWN`] steps, oldest first.
-///
-/// # Errors
-/// The database's.
-pub async fn transitions(
-    connection: &mut AsyncPgConnection,
-    incident: &IncidentRow,
-) -> QueryResult<Vec<TransitionRow>> {
+async fn transitions(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Vec<TransitionRow>> {
     let mut newest_first: Vec<TransitionRow> = diesel::sql_query(
         "SELECT from_status, to_status, cause, event_id, command_id, principal, occurred_at \
          FROM incident_transitions WHERE incident_id = $1 ORDER BY log_offset DESC LIMIT $2",
@@ -152,10 +163,7 @@ pub async fn transitions(
 
 /// Errors by minute over the incident's own life, at most the 24 hours before its last event. Minutes without
 /// an error are there with 0. Time is the events', so an old incident keeps its picture.
-///
-/// # Errors
-/// The database's.
-pub async fn trend(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Vec<Minute>> {
+async fn trend(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Vec<Minute>> {
     let last = minute(incident.last_seen);
     let first = minute(incident.first_seen).max(moved(last, TimeDelta::minutes(1) - TREND));
     let known: Vec<Minute> = diesel::sql_query(
@@ -173,10 +181,7 @@ pub async fn trend(connection: &mut AsyncPgConnection, incident: &IncidentRow) -
 }
 
 /// Deploys into the incident's environment by minute, from 30 minutes before its first event until 30 after.
-///
-/// # Errors
-/// The database's.
-pub async fn deploys_nearby(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Vec<Minute>> {
+async fn deploys_nearby(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Vec<Minute>> {
     diesel::sql_query(
         "SELECT bucket_time, value FROM metrics_bucket WHERE project_id = $1 AND fingerprint = '' \
              AND metric_name = 'events.deploy' AND environment = $2 AND bucket_time BETWEEN $3 AND $4 \

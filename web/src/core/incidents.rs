@@ -8,10 +8,11 @@ use crate::error::Problem;
 use crate::openapi::Refusals;
 use actix_web::http::header::{CacheControl, CacheDirective, ETag, EntityTag, Header, IfNoneMatch};
 use actix_web::{HttpRequest, HttpResponse, get, web};
+use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 use schema::freshness::complete_until;
-use schema::incidents::{self, IncidentRow, Place};
+use schema::incidents::{self, IncidentRow, Kept, Place};
 use schema::keys::Scope;
 
 /// Incidents of the key's project, the most recent first unless told otherwise.
@@ -113,35 +114,33 @@ async fn load(
             let Some(row) = incidents::find(connection, project_id, id).await? else { return Ok(None) };
             let tag = entity_tag(&row);
             if names(known, &tag) {
-                return Ok(Some((row, tag, None)));
+                return Ok(Some((tag, None)));
             }
-            let parts = (
-                incidents::samples(connection, &row).await?,
-                incidents::summary(connection, &row).await?,
-                incidents::transitions(connection, &row).await?,
-                incidents::trend(connection, &row).await?,
-                incidents::deploys_nearby(connection, &row).await?,
-                complete_until,
-            );
-            QueryResult::Ok(Some((row, tag, Some(parts))))
+            let kept = incidents::kept(connection, &row).await?;
+            QueryResult::Ok(Some((tag, Some((row, kept, complete_until)))))
         })
         .await
         .map_err(failed)?;
-    let Some((row, tag, parts)) = found else { return Ok(Loaded::Absent) };
-    let Some((samples, summary, transitions, trend, deploys, complete_until)) = parts else {
-        return Ok(Loaded::Known(tag));
-    };
-    let events = samples.into_iter().map(|sample| IncidentEvent::new(id, sample));
-    let shown = IncidentDetail {
+    Ok(match found {
+        None => Loaded::Absent,
+        Some((tag, None)) => Loaded::Known(tag),
+        Some((tag, Some((row, kept, complete_until)))) => {
+            Loaded::Detail(tag, Box::new(shape(row, kept, complete_until)?))
+        }
+    })
+}
+
+fn shape(row: IncidentRow, kept: Kept, complete_until: Option<DateTime<Utc>>) -> Result<IncidentDetail, Problem> {
+    let events = kept.samples.into_iter().map(|sample| IncidentEvent::new(&row.id, sample));
+    Ok(IncidentDetail {
         events: events.collect::<serde_json::Result<_>>().map_err(Problem::internal)?,
-        ai_summary: summary.and_then(|summary| summary_of(id, summary)),
-        transitions: transitions.into_iter().map(Into::into).collect(),
-        trend: trend.into_iter().map(Into::into).collect(),
-        deploys_nearby: deploys.into_iter().map(Into::into).collect(),
+        ai_summary: kept.summary.and_then(|summary| summary_of(&row.id, summary)),
+        transitions: kept.transitions.into_iter().map(Into::into).collect(),
+        trend: kept.trend.into_iter().map(Into::into).collect(),
+        deploys_nearby: kept.deploys_nearby.into_iter().map(Into::into).collect(),
         complete_until,
         incident: row.into(),
-    };
-    Ok(Loaded::Detail(tag, Box::new(shown)))
+    })
 }
 
 /// A summary that cannot be read must not hide the incident.

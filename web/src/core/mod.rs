@@ -63,16 +63,21 @@ impl CoreState {
     }
 }
 
-/// What a failed query becomes: 503 if the connection broke, 500 if the query is wrong.
+/// What a failed query becomes: 503 if the connection broke under it, 500 if the query is wrong.
 fn failed(error: diesel::result::Error) -> Problem {
-    use diesel::result::{DatabaseErrorKind, Error};
-    match &error {
-        Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) | Error::BrokenTransactionManager => {
-            tracing::warn!(%error, "a database connection broke under a request");
-            unavailable()
-        }
-        _ => Problem::internal(error),
+    use diesel::result::{DatabaseErrorKind as Kind, Error};
+    let is_passing = match &error {
+        Error::DatabaseError(Kind::ClosedConnection | Kind::UnableToSendCommand | Kind::SerializationFailure, _)
+        | Error::BrokenTransactionManager => true,
+        // A server that is told to stop says so in an error of no kind of its own.
+        Error::DatabaseError(Kind::Unknown, words) => words.message().starts_with("terminating connection"),
+        _ => false,
+    };
+    if !is_passing {
+        return Problem::internal(error);
     }
+    tracing::warn!(%error, "a database connection broke under a request");
+    unavailable()
 }
 
 fn unavailable() -> Problem {

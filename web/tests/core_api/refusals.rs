@@ -191,3 +191,39 @@ async fn a_database_that_is_gone_is_503_and_says_when_to_come_back() {
     let answer = rig.get("/v1/incidents").await;
     assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true), "{:?}", answer.body);
 }
+
+#[actix_web::test]
+async fn a_connection_that_breaks_under_a_request_is_503_and_the_next_request_works() {
+    let rig = Rig::new().await;
+    assert_eq!(rig.get("/v1/incidents").await.status, 200);
+    let breaker = async {
+        // Holds the list up, waits until it is held up, then ends its connection.
+        rig.execute(
+            "DO $$ BEGIN
+                 LOCK TABLE incidents IN ACCESS EXCLUSIVE MODE;
+                 FOR attempt IN 1..3000 LOOP
+                     PERFORM pg_sleep(0.01);
+                     PERFORM pg_stat_clear_snapshot();
+                     PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+                         WHERE datname = current_database() AND wait_event_type = 'Lock';
+                     IF FOUND THEN RETURN; END IF;
+                 END LOOP;
+                 RAISE 'nobody was held up';
+             END $$",
+        )
+        .await;
+    };
+    let asked = async {
+        // Asks until the lock is there and the answer is not the usual one.
+        loop {
+            let answer = rig.get("/v1/incidents").await;
+            if answer.status != 200 {
+                return answer;
+            }
+        }
+    };
+    let (answer, ()) = futures_util::future::join(asked, breaker).await;
+    assert_eq!((answer.status, &answer.body["code"]), (503, &json!("database_unavailable")), "{:?}", answer.body);
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(rig.get("/v1/incidents").await.status, 200);
+}
