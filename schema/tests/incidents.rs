@@ -82,7 +82,7 @@ async fn a_flush_of_hot_incidents_enters_no_index() {
     let database = TestDatabase::create().await;
     let mut connection = database.connect().await;
     fill(&mut connection).await;
-    // As an event does it: a second later, one more. The hour and the magnitude stay.
+    // As an event does it: a moment later, one more. The hour and the magnitude stay.
     let event = "UPDATE incidents SET last_seen = last_seen + interval '1 millisecond', event_count = event_count + 1, \
                      applied_through = applied_through + 1 WHERE id = 'I000042'";
     run(
@@ -94,11 +94,12 @@ async fn a_flush_of_hot_incidents_enters_no_index() {
     run(&mut connection, "SELECT pg_stat_force_next_flush()").await;
     let hot = "SELECT n_tup_hot_upd AS n FROM pg_stat_user_tables WHERE relname = 'incidents'";
     let before = number(&mut connection, hot).await;
-    for _ in 0..20 {
+    // As many as the page's spare room surely takes: another transaction's snapshot may forbid to tidy it up.
+    for _ in 0..3 {
         run(&mut connection, event).await;
     }
     run(&mut connection, "SELECT pg_stat_force_next_flush()").await;
-    assert_eq!(number(&mut connection, hot).await - before, 20);
+    assert_eq!(number(&mut connection, hot).await - before, 3);
 }
 
 #[tokio::test]
