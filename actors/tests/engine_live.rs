@@ -1,15 +1,15 @@
 //! The engine on a real Kafka and a real PostgreSQL: exact counts over restarts, duplicates and hand-overs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::as_conversions)]
 
-use actors::config::{Database, EngineConfig};
-use actors::engine::Engine;
+use actors::config::EngineConfig;
+use actors::supervision::root::Engine;
 use diesel::sql_types::BigInt;
-use diesel_async::pooled_connection::AsyncDieselConnectionManager;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use schema::database::DatabaseConfig;
 use schema::testing::TestDatabase;
 use std::time::{Duration, Instant};
 
@@ -37,11 +37,15 @@ impl Rig {
         Self { database: TestDatabase::create().await, topic }
     }
 
-    fn engine(&self) -> Engine {
-        let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new(self.database.url());
-        let database = Database::builder(manager).max_size(6).build().unwrap();
-        let config = EngineConfig { topic: self.topic.clone(), batch_records: 100, ..EngineConfig::default() };
-        Engine::start(kafka(), database, config).unwrap()
+    async fn engine(&self) -> Engine {
+        let database = schema::database::pool(&DatabaseConfig::at(self.database.url()), 6).unwrap();
+        let config = EngineConfig {
+            topic: self.topic.clone(),
+            dlq_topic: format!("{}-dlq", self.topic),
+            batch_records: 100,
+            ..EngineConfig::default()
+        };
+        Engine::start(kafka(), database, config).await.unwrap()
     }
 
     /// Sends events [from, to), each twice if its number divides by ten; returns when all are acknowledged.
@@ -98,19 +102,19 @@ const DUPLICATES: &str = "SELECT coalesce(sum(events), 0)::bigint AS n FROM ledg
 async fn g2_g3_counts_are_exact_over_restarts_duplicates_and_hand_overs() {
     let rig = Rig::new().await;
     rig.send(0, 1_000).await;
-    let first = rig.engine();
+    let first = rig.engine().await;
     rig.wait_for(COUNTED, 1_000).await;
     rig.wait_for(DUPLICATES, 100).await;
     first.stop().await;
 
     // What was counted before the restart is sent again: the window is read from the log, so nothing is counted twice.
     rig.send(500, 2_000).await;
-    let second = rig.engine();
+    let second = rig.engine().await;
     rig.wait_for(COUNTED, 2_000).await;
 
     // Another engine joins under load, then the one that was there first leaves.
     rig.send(2_000, 3_000).await;
-    let third = rig.engine();
+    let third = rig.engine().await;
     rig.send(3_000, 5_000).await;
     second.stop().await;
     rig.send(5_000, 6_000).await;
