@@ -117,7 +117,9 @@ fn consumer(
         .set("auto.offset.reset", "earliest")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "10000")
-        .set("fetch.wait.max.ms", "100");
+        .set("fetch.wait.max.ms", "100")
+        // After its queue was full, librdkafka fetches again so much later; its default, a second, starves us.
+        .set("fetch.queue.backoff.ms", "10");
     for (name, value) in &config.consumer_settings {
         kafka.set(name, value);
     }
