@@ -7,12 +7,12 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra").join(name)
 }
 
-/// A port whose successor is free too: Kafka's controller takes that one.
+/// A port whose successor is free too: Kafka's controller takes that one. Below the ports that the system gives to
+/// outgoing connections: while a server is down, a client that keeps knocking at such a port can end up talking to itself.
 fn free_port() -> u16 {
     loop {
-        let Ok(first) = std::net::TcpListener::bind("127.0.0.1:0") else { continue };
-        let port = first.local_addr().unwrap().port();
-        if port < u16::MAX && std::net::TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+        let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 9_998).unwrap();
+        if [port, port + 1].iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
             return port;
         }
     }
@@ -88,6 +88,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            for log in ["kafka.log", "server.log"] {
+                let text = std::fs::read_to_string(self.folder.path().join(log)).unwrap_or_default();
+                let tail = text.lines().rev().take(12).collect::<Vec<_>>();
+                eprintln!("{log} of {}, newest first:\n{}", self.address(), tail.join("\n"));
+            }
+        }
         let stopped = Command::new(script(&format!("stop-{}.sh", self.kind))).arg(self.folder.path()).status();
         if !stopped.is_ok_and(|status| status.success()) {
             eprintln!("the {} of {} was left behind", self.kind, self.address());
