@@ -1,1 +1,1 @@
-//! A log and a PostgreSQL inside the program; not written yet, see CHANGELOG.md.
+//! Servers that need no set-up.
