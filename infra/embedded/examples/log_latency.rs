@@ -74,9 +74,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ms(&acked, 0.5),
         idle * 100.0
     );
-    if let Some(log) = log {
-        log.stop().await?;
-    }
+    drop(folder);
+    // The consumers' threads are still reading.
     std::process::exit(0)
 }
 
