@@ -1,7 +1,7 @@
 //! The `signals` program: one binary, roles as subcommands. Today: `migrate` and `engine`.
 
 use actors::config::{Database, EngineConfig};
-use actors::engine::Engine;
+use actors::supervision::root::Engine;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use diesel_async::AsyncPgConnection;
@@ -64,7 +64,7 @@ async fn engine(database_url: &str, brokers: &str) -> anyhow::Result<()> {
     let database = Database::builder(manager).max_size(CONNECTIONS).build()?;
     let mut kafka = ClientConfig::new();
     kafka.set("bootstrap.servers", brokers);
-    let mut engine = Engine::start(kafka, database, EngineConfig::default())?;
+    let mut engine = Engine::start(kafka, database, EngineConfig::default()).await?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let death = tokio::select! {
         death = engine.failed() => death,
