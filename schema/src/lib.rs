@@ -8,11 +8,14 @@ pub mod command;
 pub mod database;
 pub mod envelope;
 pub mod event;
+pub mod fingerprint;
 pub mod flush;
 pub mod freshness;
+pub mod keys;
 pub mod migrate;
 pub mod names;
 pub mod retention;
+pub mod seed;
 pub mod snapshot;
 pub mod status;
 #[cfg(feature = "testing")]
