@@ -34,6 +34,7 @@ pub struct TargetArgs {
 /// Send synthetic events at a steady rate and report what became of them.
 #[derive(Args, Clone, Debug)]
 pub struct TrafficArgs {
+    /// Where to send, and how.
     #[command(flatten)]
     pub target: TargetArgs,
     /// What happens.
@@ -62,6 +63,7 @@ pub struct TrafficArgs {
 /// Send recorded events again, in their order and at their distances.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
+    /// Where to send, and how.
     #[command(flatten)]
     pub target: TargetArgs,
     /// One JSON object a line: events as clients send them, or records of the log.
@@ -123,7 +125,8 @@ mod tests {
 
     #[test]
     fn the_line_of_the_contract_is_understood() {
-        let args = traffic(&["--scenario=deploy_then_spike", "--duration=60", "--rate=250.5", "--concurrency=4"]).unwrap();
+        let args =
+            traffic(&["--scenario=deploy_then_spike", "--duration=60", "--rate=250.5", "--concurrency=4"]).unwrap();
         assert_eq!(args.scenario, Scenario::DeployThenSpike);
         assert_eq!((args.duration, args.rate, args.target.concurrency), (Duration::from_secs(60), 250.5, 4));
         assert_eq!((args.target.batch, args.seed, args.verify), (1, 1, None));
@@ -141,8 +144,17 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for word in [
-            "--rate=0", "--rate=-1", "--rate=nan", "--rate=inf", "--batch=0", "--batch=1001", "--concurrency=0",
-            "--duration=-1", "--duration=1e99", "--scenario=chaos", "--url=nowhere",
+            "--rate=0",
+            "--rate=-1",
+            "--rate=nan",
+            "--rate=inf",
+            "--batch=0",
+            "--batch=1001",
+            "--concurrency=0",
+            "--duration=-1",
+            "--duration=1e99",
+            "--scenario=chaos",
+            "--url=nowhere",
         ] {
             assert!(traffic(&[word]).is_err(), "{word}");
         }

@@ -56,8 +56,7 @@ impl ClientEvent {
             Some(route) => format!("{kind} {}", template_route(route)),
             None => kind,
         };
-        let grouping =
-            Grouping { error_code, route, environment: &self.environment, message: &self.message, custom };
+        let grouping = Grouping { error_code, route, environment: &self.environment, message: &self.message, custom };
         Some(Group { fingerprint: fingerprint(&grouping), title, environment: self.environment.clone() })
     }
 

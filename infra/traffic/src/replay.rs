@@ -109,7 +109,7 @@ impl<R: BufRead> Recording<R> {
         }
         // Without an id of its own an event could not be sent again without being counted twice.
         let event_id = line.event_id.take().filter(|_| !self.playback.new_ids);
-        let event_id = event_id.unwrap_or_else(|| ulid::Ulid::new().to_string().into()).into_owned();
+        let event_id = event_id.unwrap_or_else(|| ulid::Ulid::generate().to_string().into()).into_owned();
         line.event_id = Some(event_id.as_str().into());
         let json = serde_json::to_string(&line)?;
         Ok(Outgoing { at: self.at, event_id, json, group: None })

@@ -164,7 +164,13 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, counts: &BTreeMap<String, u64>) 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.elapsed.as_secs_f64();
-        writeln!(f, "{:<12} {} events in {} requests, {seconds:.1} s", "sent", HumanCount(self.sent), HumanCount(self.requests))?;
+        writeln!(
+            f,
+            "{:<12} {} events in {} requests, {seconds:.1} s",
+            "sent",
+            HumanCount(self.sent),
+            HumanCount(self.requests)
+        )?;
         writeln!(f, "{:<12} {}", "accepted", HumanCount(self.accepted))?;
         line(f, "refused", &self.refused)?;
         line(f, "retries", &self.retries)?;
@@ -187,7 +193,11 @@ impl fmt::Display for Report {
         writeln!(f, "{:<12} {requests} requests/s, {events} events/s accepted", "rate")?;
         let [p50, p95, p99] = [0.50, 0.95, 0.99].map(|part| millis(self.latency.quantile(part)));
         writeln!(f, "{:<12} p50 {p50}, p95 {p95}, p99 {p99}, max {}", "latency", millis(self.latency.max()))?;
-        write!(f, "{:<12} per request, from the time at which it was due to its acknowledgement, queueing and resends included", "")
+        write!(
+            f,
+            "{:<12} of a request, from when it was due until its acknowledgement; waiting and resends included",
+            ""
+        )
     }
 }
 

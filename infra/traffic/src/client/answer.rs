@@ -152,11 +152,12 @@ mod tests {
     fn an_acknowledgement_accounts_for_every_event() {
         let read = |body: &str, sent| read(202, None, body.as_bytes(), sent);
         assert_eq!(read(r#"{"accepted":true,"event_id":"a"}"#, 1), accepted(&[]));
-        let batch = r#"{"accepted":true,"count":2,"event_ids":["a","b"],"rejected":[{"index":1,"code":"invalid","detail":"x"}]}"#;
-        assert_eq!(read(batch, 3), accepted(&[(1, "invalid")]));
+        let rejected = r#"[{"index":1,"code":"invalid","detail":"x"}]"#;
+        let batch = format!(r#"{{"accepted":true,"count":2,"event_ids":["a","b"],"rejected":{rejected}}}"#);
+        assert_eq!(read(&batch, 3), accepted(&[(1, "invalid")]));
         let unreadable = Answer::again(Cause::UnreadableAnswer);
-        assert_eq!(read(batch, 4), unreadable, "an event is missing");
-        assert_eq!(read(batch, 1), unreadable, "an index is out of range");
+        assert_eq!(read(&batch, 4), unreadable, "an event is missing");
+        assert_eq!(read(&batch, 1), unreadable, "an index is out of range");
         assert_eq!(read(r#"{"accepted":false}"#, 1), unreadable);
         assert_eq!(read("<html>", 1), unreadable);
     }

@@ -6,7 +6,6 @@ use crate::key::KEY_HEADER;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Url};
-use std::time::Duration;
 
 /// Sends requests to one ingest API over kept-alive connections.
 #[derive(Debug)]
@@ -14,7 +13,6 @@ pub(super) struct Sender {
     http: Client,
     url: Url,
     is_batched: bool,
-    request_timeout: Duration,
 }
 
 impl Sender {
@@ -29,8 +27,9 @@ impl Sender {
             .default_headers(headers)
             .pool_max_idle_per_host(config.connections)
             .connect_timeout(config.request_timeout)
+            .timeout(config.request_timeout)
             .build()?;
-        Ok(Self { http, url, is_batched, request_timeout: config.request_timeout })
+        Ok(Self { http, url, is_batched })
     }
 
     /// Whether requests carry a batch, even one of a single event.
@@ -38,10 +37,9 @@ impl Sender {
         self.is_batched
     }
 
-    /// Sends once, waiting for at most `left` or the configured time, whichever is less.
-    pub(super) async fn attempt(&self, body: Bytes, events: usize, left: Duration) -> Answer {
-        let request = self.http.post(self.url.clone()).timeout(left.min(self.request_timeout)).body(body);
-        let response = match request.send().await {
+    /// Sends once and waits for the answer, at most for the configured time.
+    pub(super) async fn attempt(&self, body: Bytes, events: usize) -> Answer {
+        let response = match self.http.post(self.url.clone()).body(body).send().await {
             Ok(response) => response,
             Err(error) => return Answer::again(cause(&error)),
         };

@@ -15,8 +15,8 @@ use crate::event::{ClientEvent, Outgoing};
 use crate::key::ApiKey;
 use crate::report::Report;
 use crate::tally::Tally;
-pub(crate) use attempt::endpoint;
 use attempt::Sender;
+pub(crate) use attempt::endpoint;
 use backoff::Backoff;
 pub(crate) use pace::Pace;
 use reqwest::Url;
@@ -47,7 +47,7 @@ pub struct ClientConfig {
     pub rate: Option<f64>,
     /// How long one attempt may take.
     pub request_timeout: Duration,
-    /// For how long one batch is sent again; then the delivery ends.
+    /// For how long new attempts are made for one batch; then the delivery ends.
     pub patience: Duration,
     /// The first pause before a resend; it doubles up to 20 times this, unless the server names a time itself.
     pub first_pause: Duration,
@@ -222,8 +222,7 @@ impl<I: Iterator<Item = Outgoing>> Shared<I> {
         share.report.sent += wide(settling.len());
         loop {
             let body = settling.body(self.sender.is_batched());
-            let left = self.patience.saturating_sub(began.elapsed());
-            let answer = self.sender.attempt(body, settling.len(), left).await;
+            let answer = self.sender.attempt(body, settling.len()).await;
             share.report.requests += 1;
             let step = settling.apply(answer, share);
             if step.acknowledged > 0 {

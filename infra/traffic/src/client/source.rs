@@ -83,7 +83,8 @@ mod tests {
     #[test]
     fn a_batch_is_due_with_its_last_event() {
         let mut source = Source::new(events(5, 10), 2);
-        let dues: Vec<_> = std::iter::from_fn(|| source.next_batch()).map(|b| (b.due.as_secs(), b.events.len())).collect();
+        let dues: Vec<_> =
+            std::iter::from_fn(|| source.next_batch()).map(|b| (b.due.as_secs(), b.events.len())).collect();
         assert_eq!(dues, [(1, 2), (3, 2), (4, 1)]);
     }
 

@@ -71,7 +71,10 @@ const FAULTS: &[Fault] = &[
     uncoded(None, "connection to {ip}:5432 refused after {n} attempts", Severity::Critical),
     uncoded(None, "job {uuid} gave up after {ms} ms", Severity::Error),
     uncoded(None, "mail to {email} bounced", Severity::Warn),
-    Fault { fingerprint: &["payments", "gateway"], ..coded("GATEWAY_503", "/api/checkout", "gateway {ip} is down", 503) },
+    Fault {
+        fingerprint: &["payments", "gateway"],
+        ..coded("GATEWAY_503", "/api/checkout", "gateway {ip} is down", 503)
+    },
 ];
 
 /// The error of [`Scenario::SpikeErrors`].
@@ -80,7 +83,8 @@ const SPIKE: Fault = Fault {
     ..coded("PAYMENT_TIMEOUT", "/api/checkout", "payment of order {uuid} timed out after {ms} ms", 504)
 };
 /// The error that the last release of [`Scenario::DeployThenSpike`] brings.
-const REGRESSION: Fault = coded("NULL_REFERENCE", "/api/orders/{uuid}", "cannot read 'total' of null (order {uuid})", 500);
+const REGRESSION: Fault =
+    coded("NULL_REFERENCE", "/api/orders/{uuid}", "cannot read 'total' of null (order {uuid})", 500);
 
 /// What an event is told about its circumstances.
 pub(super) struct Moment {

@@ -136,9 +136,12 @@ mod tests {
         let mix = Mix { surge: 1.0, ..UNDISTURBED };
         let rolls = || (0..20_000u32).map(|n| f64::from(n) / 20_000.0);
         let share = |kind| rolls().filter(|roll| mix.choose(*roll) == kind).count();
-        assert_eq!(share(Kind::Surge), 10_000);
-        assert_eq!(share(Kind::Request), 7_000);
-        assert!(share(Kind::Error).abs_diff(1_500) <= 1 && share(Kind::Signup).abs_diff(800) <= 1);
+        for (kind, expected) in
+            [(Kind::Surge, 10_000), (Kind::Request, 7_000), (Kind::Error, 1_500), (Kind::Signup, 800)]
+        {
+            // A roll that falls on the very edge of a share may go either way.
+            assert!(share(kind).abs_diff(expected) <= 1, "{kind:?}: {}", share(kind));
+        }
         assert_eq!(share(Kind::Deploy), 0, "deploys have moments, not rates");
     }
 }

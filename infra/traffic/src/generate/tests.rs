@@ -52,10 +52,8 @@ fn spike_errors_spikes_in_between_and_only_there() {
 #[test]
 fn drop_signups_drops_them_and_nothing_else() {
     let plan = plan(Scenario::DropSignups, 3, 500.0, 100);
-    let (before, after) = (
-        rate_of(plan, 0.0, 0.5, is(EventType::Signup)),
-        rate_of(plan, 0.5, 1.0, is(EventType::Signup)),
-    );
+    let (before, after) =
+        (rate_of(plan, 0.0, 0.5, is(EventType::Signup)), rate_of(plan, 0.5, 1.0, is(EventType::Signup)));
     assert!(before > 30.0 && after < before / 10.0, "{before} {after}");
     let others = |from, to| rate_of(plan, from, to, |e| e.event_type != EventType::Signup);
     assert!((others(0.0, 0.5) / others(0.5, 1.0) - 1.0).abs() < 0.1);
@@ -95,7 +93,10 @@ fn another_run_of_the_same_seed_differs_in_its_ids_only() {
     let second = Plan { run: Run::new(8), ..first };
     for ((at, event), (other_at, other)) in first.events().zip(second.events()) {
         assert_ne!(event.event_id, other.event_id);
-        assert_eq!((at, ClientEvent { event_id: String::new(), ..event }), (other_at, ClientEvent { event_id: String::new(), ..other }));
+        assert_eq!(
+            (at, ClientEvent { event_id: String::new(), ..event }),
+            (other_at, ClientEvent { event_id: String::new(), ..other })
+        );
     }
 }
 
@@ -114,7 +115,11 @@ proptest! {
     }
 
     #[test]
-    fn events_come_in_order_within_the_duration_under_ids_of_their_own(scenario in scenarios(), seed: u64, rate in 1.0f64..400.0) {
+    fn events_come_in_order_within_the_duration_under_ids_of_their_own(
+        scenario in scenarios(),
+        seed: u64,
+        rate in 1.0f64..400.0,
+    ) {
         let plan = plan(scenario, seed, rate, 5);
         let mut ids = BTreeSet::new();
         let mut before = Duration::ZERO;
@@ -130,6 +135,7 @@ proptest! {
     #[test]
     fn another_seed_gives_other_events(seed: u64) {
         let one = plan(Scenario::Normal, seed, 100.0, 5);
-        prop_assert!(!one.events().eq(Plan { seed: seed.wrapping_add(1), ..one }.events()));
+        let other = Plan { seed: seed.wrapping_add(1), ..one };
+        prop_assert!(!one.events().eq(other.events()));
     }
 }

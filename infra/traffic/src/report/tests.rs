@@ -74,7 +74,9 @@ fn the_text_names_every_fate() {
 
 proptest! {
     #[test]
-    fn the_parts_of_a_run_add_up_to_the_whole(parts in proptest::collection::vec((0u64..50, 0u64..50, 1u64..5_000), 1..20)) {
+    fn the_parts_of_a_run_add_up_to_the_whole(
+        parts in proptest::collection::vec((0u64..50, 0u64..50, 1u64..5_000), 1..20),
+    ) {
         let (mut whole, mut merged) = (Report::default(), Report::default());
         for (accepted, refused, micros) in parts {
             let mut part = report(accepted + refused, accepted);

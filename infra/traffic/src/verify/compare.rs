@@ -138,7 +138,11 @@ mod tests {
     }
 
     fn shown(counts: &[(&str, u64)]) -> Incidents {
-        counts.iter().enumerate().map(|(id, (fingerprint, count))| (id.to_string(), (*fingerprint).to_owned(), *count)).collect()
+        counts
+            .iter()
+            .enumerate()
+            .map(|(id, (fingerprint, count))| (id.to_string(), (*fingerprint).to_owned(), *count))
+            .collect()
     }
 
     #[test]

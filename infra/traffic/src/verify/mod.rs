@@ -44,7 +44,7 @@ pub enum VerifyError {
     #[error("cannot read the incidents")]
     Look(#[from] LookError),
     /// Incidents were changing before the run began.
-    #[error("the incidents kept changing for {} s before the run: someone else is sending", BASELINE_PATIENCE.as_secs())]
+    #[error("the incidents kept changing before the run: someone else is sending")]
     Unquiet,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for Verdict {
             }
             Self::Uncertain(comparison) => write!(
                 f,
-                "not proved: {} error events got no acknowledgement and may or may not count; all else agrees\n{comparison}",
+                "not proved: {} error events got no acknowledgement and may or may not count\n{comparison}",
                 comparison.uncertain
             ),
             Self::Different(comparison) => write!(f, "the counts differ\n{comparison}"),
@@ -102,7 +102,7 @@ impl Verifier {
     /// If the core API cannot be asked, or its counts do not come to rest.
     pub async fn begin(config: &VerifyConfig) -> Result<Self, VerifyError> {
         let core = CoreApi::new(config)?;
-        let deadline = Instant::now() + BASELINE_PATIENCE;
+        let deadline = Instant::now() + config.timeout.min(BASELINE_PATIENCE);
         let mut before = None;
         loop {
             match core.incidents().await {
