@@ -5,6 +5,7 @@ use schema::event::{EventType, Severity};
 use schema::fingerprint::{Grouping, fingerprint, template_message, template_route};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The body of `POST /v1/events`. Every member is given, so that nothing is left to the server's defaults.
@@ -46,7 +47,8 @@ impl ClientEvent {
             return None;
         }
         let text = |name: &str| self.attributes.get(name).and_then(Value::as_str);
-        let (error_code, route, custom) = (text("error_code"), text("route"), self.custom_fingerprint());
+        let (error_code, route, custom) = (self.error_code(), text("route"), self.custom_fingerprint());
+        let error_code = error_code.as_deref();
         let kind = match (&custom, error_code) {
             (Some(parts), _) => parts.join(" / "),
             (None, Some(code)) => code.to_owned(),
@@ -58,6 +60,15 @@ impl ClientEvent {
         };
         let grouping = Grouping { error_code, route, environment: &self.environment, message: &self.message, custom };
         Some(Group { fingerprint: fingerprint(&grouping), title, environment: self.environment.clone() })
+    }
+
+    /// Ingest takes a number for a code, too.
+    fn error_code(&self) -> Option<Cow<'_, str>> {
+        match self.attributes.get("error_code")? {
+            Value::String(code) => Some(code.into()),
+            Value::Number(code) => Some(code.to_string().into()),
+            _ => None,
+        }
     }
 
     fn custom_fingerprint(&self) -> Option<Vec<&str>> {
@@ -84,13 +95,11 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// Encodes the event.
-    ///
-    /// # Errors
-    /// Those of the JSON encoder; it has none for this shape.
-    pub fn encode(at: Duration, event: ClientEvent) -> serde_json::Result<Self> {
-        let json = serde_json::to_string(&event)?;
+    pub fn encode(at: Duration, event: ClientEvent) -> Self {
+        // This shape always has a JSON form. If it had none, ingest would refuse the empty text and the report show it.
+        let json = serde_json::to_string(&event).unwrap_or_default();
         let group = event.group();
-        Ok(Self { at, event_id: event.event_id, json, group })
+        Self { at, event_id: event.event_id, json, group }
     }
 }
 
@@ -127,6 +136,7 @@ mod tests {
         let coded = group("a", json!({"error_code": "X", "route": "/users/1"}));
         assert_eq!(coded, group("b", json!({"error_code": "X", "route": "/users/2?q=1"})));
         assert_eq!(coded.title, "X /users/:id");
+        assert_eq!(group("a", json!({"error_code": 7})), group("b", json!({"error_code": "7"})));
         let uncoded = group("user 17 is gone", json!({}));
         assert_eq!(uncoded, group("user 4 is gone", json!({})));
         assert_ne!(uncoded.fingerprint, coded.fingerprint);

@@ -82,7 +82,7 @@ pub async fn run(args: TrafficArgs) -> anyhow::Result<Outcome> {
         None => None,
     };
     let plan = plan(&args);
-    let events = plan.events().filter_map(|(at, event)| Outgoing::encode(at, event).ok());
+    let events = plan.events().map(|(at, event)| Outgoing::encode(at, event));
     let progress = Arc::new(Progress::default());
     let sending = drive(&config, Pace::open(), events, Arc::clone(&progress));
     let delivery = bar::with_bar(sending, &progress, Some(args.duration)).await.context("cannot send")?;

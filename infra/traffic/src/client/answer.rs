@@ -4,9 +4,6 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Items of a batch that are refused with one of these may be sent again.
-const TRANSIENT_CODES: &[&str] = &["unavailable", "log_unavailable", "rate_limited", "too_many_requests", "timeout"];
-
 /// Why an attempt has to be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
@@ -24,8 +21,6 @@ pub enum Cause {
     TimedOut,
     /// 202 with a body that does not say what was accepted.
     UnreadableAnswer,
-    /// The server took some events of the batch and asks for these again.
-    ItemUnavailable,
 }
 
 impl Cause {
@@ -39,7 +34,6 @@ impl Cause {
             Self::ConnectionLost => "connection lost",
             Self::TimedOut => "timed out",
             Self::UnreadableAnswer => "unreadable answer",
-            Self::ItemUnavailable => "item not taken",
         }
     }
 
@@ -53,7 +47,7 @@ impl Cause {
 /// An answer, or the lack of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Acknowledged, but for these items (index and code).
+    /// Acknowledged, but for these items (index and code), which are refused for good.
     Accepted(BTreeMap<usize, String>),
     /// Refused as a whole.
     Refused {
@@ -77,11 +71,6 @@ impl Answer {
     pub(super) const fn again(cause: Cause) -> Self {
         Self::Again { cause, retry_after: None }
     }
-}
-
-/// Whether an item's code invites to another attempt.
-pub(super) fn is_transient(code: &str) -> bool {
-    TRANSIENT_CODES.contains(&code)
 }
 
 #[derive(Deserialize)]

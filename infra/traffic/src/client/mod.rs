@@ -1,31 +1,29 @@
 //! Delivers events under known ids and sends again, under the same ids, what was not acknowledged, across restarts
 //! of the server, until everything is or a batch has waited for too long.
 //!
-//! A connection settles its batch before it takes the next one. So a resend follows its first attempt closely, and
-//! stays within the dedupe window of the engine, however long the server was away.
+//! A connection settles its batch before it takes the next one, and none runs far ahead of a batch whose fate is open
+//! (`window`). So a resend stays within the dedupe window of the engine, however long the server was away.
 
 mod answer;
 mod attempt;
 mod backoff;
+mod connection;
 mod pace;
 mod settle;
 mod source;
+mod window;
 
 use crate::event::{ClientEvent, Outgoing};
 use crate::key::ApiKey;
 use crate::report::Report;
 use crate::tally::Tally;
-use attempt::Sender;
 pub(crate) use attempt::endpoint;
-use backoff::Backoff;
+use connection::Shared;
 pub(crate) use pace::Pace;
 use reqwest::Url;
-use settle::Settling;
-use source::{Batch, Source};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -144,22 +142,11 @@ where
     let gap = config.rate.map(|rate| Duration::try_from_secs_f64(1.0 / rate).unwrap_or_default());
     let pace = if gap.is_some() { Pace::open() } else { Pace::Closed };
     let mut at = Duration::ZERO;
-    let outgoing = events.into_iter().filter_map(move |event| {
+    let outgoing = events.into_iter().map(move |event| {
         at = at.saturating_add(gap.unwrap_or_default());
-        // The shape of a ClientEvent is always encodable.
-        Outgoing::encode(at, event).ok()
+        Outgoing::encode(at, event)
     });
     drive(config, pace, outgoing, progress).await
-}
-
-/// What the connections of one delivery share.
-struct Shared<I> {
-    sender: Sender,
-    source: Mutex<Source<I>>,
-    pace: Pace,
-    patience: Duration,
-    first_pause: Duration,
-    progress: Arc<Progress>,
 }
 
 /// [`deliver`] for events that are encoded already and know their time.
@@ -172,14 +159,7 @@ pub(crate) async fn drive<I>(
 where
     I: Iterator<Item = Outgoing> + Send + 'static,
 {
-    let shared = Arc::new(Shared {
-        sender: Sender::new(config)?,
-        source: Mutex::new(Source::new(events, config.batch.clamp(1, MAX_BATCH))),
-        pace,
-        patience: config.patience,
-        first_pause: config.first_pause,
-        progress,
-    });
+    let shared = Arc::new(Shared::new(config, pace, events, progress)?);
     let start = Instant::now();
     let mut connections = JoinSet::new();
     for _ in 0..config.connections.max(1) {
@@ -196,52 +176,6 @@ where
     delivery.report.stopped = source.stopped();
     delivery.report.unsent = source.count_rest();
     Ok(delivery)
-}
-
-impl<I: Iterator<Item = Outgoing>> Shared<I> {
-    /// One connection's life: batch after batch until there is none.
-    async fn connection(self: Arc<Self>) -> Delivery {
-        let mut share = Delivery::default();
-        loop {
-            // A statement of its own: the lock must not be held while the batch is delivered.
-            let next = self.source.lock().await.next_batch();
-            let Some(batch) = next else { return share };
-            let origin = self.pace.wait(batch.due).await;
-            if let Some(reason) = self.deliver_batch(batch, origin, &mut share).await {
-                self.source.lock().await.stop(reason);
-            }
-        }
-    }
-
-    /// Sends one batch until the fate of each of its events is known or patience ends. Returns a reason if nothing
-    /// else needs to be sent by anyone.
-    async fn deliver_batch(&self, batch: Batch, origin: Instant, share: &mut Delivery) -> Option<String> {
-        let began = Instant::now();
-        let mut backoff = Backoff::new(self.first_pause);
-        let mut settling = Settling::new(batch);
-        share.report.sent += wide(settling.len());
-        loop {
-            let body = settling.body(self.sender.is_batched());
-            let answer = self.sender.attempt(body, settling.len()).await;
-            share.report.requests += 1;
-            let step = settling.apply(answer, share);
-            if step.acknowledged > 0 {
-                share.report.latency.record(origin.elapsed());
-                self.progress.acknowledged.fetch_add(step.acknowledged, Ordering::Relaxed);
-            }
-            let Some((cause, retry_after)) = step.again else { return step.stop };
-            let pause = backoff.pause(retry_after);
-            if began.elapsed().saturating_add(pause) >= self.patience {
-                settling.give_up(cause, share);
-                let seconds = self.patience.as_secs_f64();
-                return Some(format!("a request got no acknowledgement within {seconds} s: {}", cause.as_str()));
-            }
-            tokio::time::sleep(pause).await;
-            let resent = wide(settling.len());
-            share.report.add_retry(cause.as_str(), resent);
-            self.progress.resent.fetch_add(resent, Ordering::Relaxed);
-        }
-    }
 }
 
 fn wide(count: usize) -> u64 {

@@ -1,8 +1,8 @@
 //! What the answers to a batch's attempts mean for each of its events. Pure.
 
-use super::Delivery;
-use super::answer::{self, Answer, Cause};
+use super::answer::{Answer, Cause};
 use super::source::Batch;
+use super::{Delivery, wide};
 use crate::event::Outgoing;
 use bytes::Bytes;
 use std::time::Duration;
@@ -18,82 +18,62 @@ pub(super) struct Step {
     pub(super) stop: Option<String>,
 }
 
-/// The events of one batch whose fate is still open.
+/// The events of one batch, as long as their fate is open. An acknowledgement or a refusal settles all of them.
 #[derive(Debug)]
 pub(super) struct Settling {
-    pending: Vec<Pending>,
-}
-
-#[derive(Debug)]
-struct Pending {
-    event: Outgoing,
+    events: Vec<Outgoing>,
     may_have_arrived: bool,
 }
 
 impl Settling {
     pub(super) fn new(batch: Batch) -> Self {
-        let pending = batch.events.into_iter().map(|event| Pending { event, may_have_arrived: false });
-        Self { pending: pending.collect() }
+        Self { events: batch.events, may_have_arrived: false }
     }
 
     /// How many events are open.
     pub(super) fn len(&self) -> usize {
-        self.pending.len()
+        self.events.len()
     }
 
-    /// The open events as one request body; `encode` makes it of their JSON texts.
+    /// The request body of every attempt.
     pub(super) fn body(&self, is_batched: bool) -> Bytes {
-        let events = self.pending.iter().map(|pending| pending.event.json.as_str());
+        let events = self.events.iter().map(|event| event.json.as_str());
         if is_batched { batch_body(events) } else { events.collect::<String>().into() }
     }
 
-    /// Settles what the answer settles; the rest stays open.
+    /// Settles the events, or keeps them open if they have to be sent again.
     pub(super) fn apply(&mut self, answer: Answer, share: &mut Delivery) -> Step {
         match answer {
-            Answer::Accepted(rejected) => self.accepted(&rejected, share),
-            Answer::Refused { code, by_content, stop } => {
-                for pending in self.pending.drain(..) {
-                    // An earlier attempt may have been taken in before, say, the key was revoked.
-                    if by_content || !pending.may_have_arrived {
-                        share.report.add_refused(&code);
-                    } else {
-                        share.unknown(&pending.event, &code);
+            Answer::Accepted(rejected) => {
+                let acknowledged = self.len().saturating_sub(rejected.len());
+                for (index, event) in self.events.drain(..).enumerate() {
+                    match rejected.get(&index) {
+                        None => share.accepted(&event),
+                        Some(code) => share.report.add_refused(code),
                     }
+                }
+                Step { acknowledged: wide(acknowledged), ..Step::default() }
+            }
+            Answer::Refused { code, by_content, stop } => {
+                // An earlier attempt may have been taken in before, say, the key was revoked.
+                let is_settled = by_content || !self.may_have_arrived;
+                for event in self.events.drain(..) {
+                    if is_settled { share.report.add_refused(&code) } else { share.unknown(&event, &code) }
                 }
                 Step { stop, ..Step::default() }
             }
             Answer::Again { cause, retry_after } => {
-                for pending in &mut self.pending {
-                    pending.may_have_arrived |= cause.may_have_arrived();
-                }
+                self.may_have_arrived |= cause.may_have_arrived();
                 Step { again: Some((cause, retry_after)), ..Step::default() }
             }
         }
     }
 
-    fn accepted(&mut self, rejected: &std::collections::BTreeMap<usize, String>, share: &mut Delivery) -> Step {
-        let mut step = Step::default();
-        for (index, pending) in std::mem::take(&mut self.pending).into_iter().enumerate() {
-            match rejected.get(&index) {
-                None => {
-                    step.acknowledged += 1;
-                    share.accepted(&pending.event);
-                }
-                Some(code) if answer::is_transient(code) => {
-                    self.pending.push(Pending { may_have_arrived: true, ..pending });
-                }
-                Some(code) => share.report.add_refused(code),
-            }
-        }
-        step.again = (!self.pending.is_empty()).then_some((Cause::ItemUnavailable, None));
-        step
-    }
-
     /// Counts what is open as never acknowledged.
     pub(super) fn give_up(self, cause: Cause, share: &mut Delivery) {
-        for pending in self.pending {
-            if pending.may_have_arrived {
-                share.unknown(&pending.event, cause.as_str());
+        for event in self.events {
+            if self.may_have_arrived {
+                share.unknown(&event, cause.as_str());
             } else {
                 share.report.add_undelivered(cause.as_str());
             }
@@ -127,7 +107,7 @@ mod tests {
             json: format!("{{\"n\":{n}}}"),
             group: Some(group.clone()),
         };
-        let batch = Batch { due: Duration::ZERO, events: (0..events).map(event).collect() };
+        let batch = Batch { due: Duration::ZERO, position: 0, events: (0..events).map(event).collect() };
         (Settling::new(batch), Delivery::default())
     }
 
@@ -140,15 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_single_events_or_a_batch_of_what_is_open() {
+    fn a_batch_is_one_body_and_its_items_may_be_refused_one_by_one() {
         let (mut settling, mut share) = settling(3);
         assert_eq!(settling.body(true).as_ref(), br#"{"events":[{"n":0},{"n":1},{"n":2}]}"#);
-        let step = settling.apply(rejected(&[(1, "unavailable"), (2, "invalid")]), &mut share);
-        assert_eq!(step.acknowledged, 1);
-        assert_eq!(step.again, Some((Cause::ItemUnavailable, None)));
-        assert_eq!(settling.body(true).as_ref(), br#"{"events":[{"n":1}]}"#);
-        assert_eq!(settling.body(false).as_ref(), br#"{"n":1}"#);
-        assert_eq!(share.report.refused, BTreeMap::from([("invalid".to_owned(), 1)]));
+        let step = settling.apply(rejected(&[(1, "too_large"), (2, "invalid")]), &mut share);
+        assert_eq!(step, Step { acknowledged: 1, ..Step::default() });
+        let refused = [("invalid".to_owned(), 1), ("too_large".to_owned(), 1)];
+        assert_eq!(share.report.refused, BTreeMap::from(refused));
         assert_eq!((share.tally.certain(), share.tally.uncertain()), (1, 0));
     }
 

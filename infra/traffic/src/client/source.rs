@@ -1,5 +1,6 @@
 //! Cuts the stream of events into batches.
 
+use super::wide;
 use crate::event::Outgoing;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ const BATCH_BYTES: usize = 3 * 1024 * 1024;
 pub(super) struct Batch {
     /// When to send it, from the start of the run: when its last event is there.
     pub(super) due: Duration,
+    /// Events in all batches before it.
+    pub(super) position: u64,
     /// At least one.
     pub(super) events: Vec<Outgoing>,
 }
@@ -22,12 +25,13 @@ pub(super) struct Source<I> {
     batch: usize,
     /// Did not fit into the batch before.
     held: Option<Outgoing>,
+    position: u64,
     stopped: Option<String>,
 }
 
 impl<I: Iterator<Item = Outgoing>> Source<I> {
     pub(super) fn new(events: I, batch: usize) -> Self {
-        Self { events: events.fuse(), batch, held: None, stopped: None }
+        Self { events: events.fuse(), batch, held: None, position: 0, stopped: None }
     }
 
     /// The next events, or `None` at the end or after [`Source::stop`].
@@ -47,7 +51,9 @@ impl<I: Iterator<Item = Outgoing>> Source<I> {
             events.push(event);
         }
         let due = events.last()?.at;
-        Some(Batch { due, events })
+        let position = self.position;
+        self.position = position.saturating_add(wide(events.len()));
+        Some(Batch { due, position, events })
     }
 
     /// Ends the sending, for a reason that the report will name. The first reason stays.
@@ -83,9 +89,9 @@ mod tests {
     #[test]
     fn a_batch_is_due_with_its_last_event() {
         let mut source = Source::new(events(5, 10), 2);
-        let dues: Vec<_> =
-            std::iter::from_fn(|| source.next_batch()).map(|b| (b.due.as_secs(), b.events.len())).collect();
-        assert_eq!(dues, [(1, 2), (3, 2), (4, 1)]);
+        let batches = std::iter::from_fn(|| source.next_batch());
+        let dues: Vec<_> = batches.map(|batch| (batch.due.as_secs(), batch.position, batch.events.len())).collect();
+        assert_eq!(dues, [(1, 0, 2), (3, 2, 2), (4, 4, 1)]);
     }
 
     #[test]

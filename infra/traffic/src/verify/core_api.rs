@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Incidents a page.
 const PAGE: &str = "100";
+/// In an order that stays while events come in.
+const SORT: &str = "opened_at:asc";
 /// For one page.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -129,7 +131,7 @@ impl CoreApi {
     pub fn new(config: &VerifyConfig) -> Result<Self, LookError> {
         let mut list =
             endpoint(&config.core_url, &["v1", "incidents"]).ok_or_else(|| LookError::Url(config.core_url.clone()))?;
-        list.query_pairs_mut().append_pair("limit", PAGE);
+        list.query_pairs_mut().append_pair("limit", PAGE).append_pair("sort", SORT);
         if let Some(project) = &config.project {
             list.query_pairs_mut().append_pair("project_id", project);
         }

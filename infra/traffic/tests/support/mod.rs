@@ -243,6 +243,7 @@ fn core(request: &Request, state: &mut State) -> Reply {
     if let Some(status) = state.core_script.pop_front() {
         return Reply::Whole(problem(status, "scripted", None));
     }
+    assert_eq!((request.query("limit"), request.query("sort")), (Some("100"), Some("opened_at%3Aasc")));
     let from: usize = request.query("cursor").map_or(0, |cursor| cursor.parse().expect("a cursor of ours"));
     if from == 0 {
         state.shown = (state.view)(state.looks, &state.counts);
