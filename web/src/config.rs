@@ -119,7 +119,9 @@ fn connections() -> usize {
 /// # Errors
 /// A sentence that names the variable.
 pub fn section<T: DeserializeOwned>(prefix: &str) -> anyhow::Result<T> {
-    envy::prefixed(prefix).from_env().map_err(|error| anyhow::anyhow!("the environment is not valid: {prefix}* {error}"))
+    envy::prefixed(prefix)
+        .from_env()
+        .map_err(|error| anyhow::anyhow!("the environment is not valid: {prefix}* {error}"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use web::config::{SignalsConfig, section};
@@ -50,8 +51,15 @@ enum Command {
 }
 
 #[actix_web::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn main() -> ExitCode {
     logs();
+    run_command().await.unwrap_or_else(|error| {
+        eprintln!("signals: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run_command() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command.unwrap_or(Command::Up) {
         Command::Up => run::up().await?,
         Command::Ingest => run::roles(&[Role::Ingest]).await?,
@@ -66,20 +74,24 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Command::Traffic(mut arguments) => {
             default_key(&mut arguments.target)?;
-            return Ok(traffic::run(arguments).await?.exit_code());
+            return Ok(told(&traffic::run(arguments).await?));
         }
         Command::Replay(mut arguments) => {
             default_key(&mut arguments.target)?;
-            return Ok(traffic::replay(arguments).await?.exit_code());
+            return Ok(told(&traffic::replay(arguments).await?));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Our own words; of the libraries only what goes wrong.
+const DEFAULT_FILTER: &str = "warn,signals=info,web=info,actors=info,schema=info,embedded=info,traffic=info,librdkafka=error,tansu_storage::lite=off";
+
 /// To stderr, so that stdout is for what a person asked for.
 fn logs() {
-    let filter = EnvFilter::try_from_env("SIGNALS_LOG").unwrap_or_else(|_| EnvFilter::new("info,librdkafka=error"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_from_env("SIGNALS_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let is_terminal = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
     match std::env::var("SIGNALS_LOG_FORMAT").as_deref() {
         Ok("json") => lines.json().init(),
         _ => lines.init(),
@@ -95,6 +107,11 @@ async fn seed() -> anyhow::Result<()> {
     schema::seed::seed_demo(&mut *database.get().await?, &key).await.context("cannot seed the demo project")?;
     println!("the demo project proj_demo is there; its key is {key}");
     Ok(())
+}
+
+fn told(outcome: &traffic::Outcome) -> ExitCode {
+    println!("{outcome}");
+    outcome.exit_code()
 }
 
 /// Without a key of its own, traffic takes the demo key of the data folder.

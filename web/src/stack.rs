@@ -137,7 +137,8 @@ pub fn seed_key(config: &SignalsConfig) -> anyhow::Result<String> {
     #[cfg(feature = "embedded")]
     {
         let path = config.data_dir.join("demo-api-key");
-        std::fs::create_dir_all(&config.data_dir).with_context(|| format!("cannot make {}", config.data_dir.display()))?;
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
         Ok(embedded::secret::read_or_create(&path, crate::keys::generate_key)?)
     }
     #[cfg(not(feature = "embedded"))]
