@@ -1,6 +1,7 @@
 //! The doors and windows of Signals: what comes in over HTTP and what is shown over HTTP.
 
 pub mod auth;
+pub mod config;
 pub mod core;
 pub mod error;
 pub mod health;
@@ -9,3 +10,6 @@ pub mod keys;
 pub mod openapi;
 pub mod producer;
 pub mod request_id;
+pub mod run;
+pub mod stack;
+pub mod topics;
