@@ -3,9 +3,8 @@
 use crate::event::{UnknownValue, wire_enum};
 use crate::fingerprint::lower_hex;
 use chrono::{DateTime, Utc};
-use diesel::result::Error;
+use diesel::QueryResult;
 use diesel::sql_types::{Array, Nullable, Text, Timestamptz};
-use diesel::{OptionalExtension, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -29,9 +28,22 @@ wire_enum! {
     }
 }
 
-/// SHA-256 of a key, 64 lower-case hex digits; the form in which keys are kept and looked up.
+/// SHA-256 of a key.
+pub type KeyDigest = [u8; 32];
+
+/// SHA-256 of a key: the form in which a cache knows it.
+pub fn digest_key(key: &str) -> KeyDigest {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+/// A digest as 64 lower-case hex digits: the form in which the database knows it.
+pub fn hex_digest(digest: &KeyDigest) -> String {
+    lower_hex(digest)
+}
+
+/// SHA-256 of a key, 64 lower-case hex digits.
 pub fn hash_key(key: &str) -> String {
-    lower_hex(&Sha256::digest(key.as_bytes()))
+    hex_digest(&digest_key(key))
 }
 
 /// What a list may show of a key: its beginning, never more than a third of it.
@@ -52,7 +64,10 @@ pub struct ApiKey {
     pub name: String,
     /// Its beginning.
     pub prefix: String,
-    /// What it may do.
+    /// See [`hash_key`].
+    #[serde(skip)]
+    pub key_hash: String,
+    /// What it may do. A scope that this program does not know is left out: it grants nothing here.
     pub scopes: Vec<Scope>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
@@ -91,6 +106,8 @@ struct Row {
     name: String,
     #[diesel(sql_type = Text)]
     prefix: String,
+    #[diesel(sql_type = Text)]
+    key_hash: String,
     #[diesel(sql_type = Array<Text>)]
     scopes: Vec<String>,
     #[diesel(sql_type = Timestamptz)]
@@ -104,33 +121,42 @@ struct Row {
 /// The key with this hash, revoked or not.
 ///
 /// # Errors
-/// The database's; a scope that this program does not know is a deserialisation error.
+/// The database's.
 pub async fn find_by_hash(connection: &mut AsyncPgConnection, key_hash: &str) -> QueryResult<Option<ApiKey>> {
-    let row = diesel::sql_query(
-        "SELECT k.id, p.org_id, k.project_id, k.name, k.prefix, k.scopes, k.created_at, k.last_used_at, k.revoked_at \
-         FROM project_api_keys k JOIN projects p ON p.id = k.project_id WHERE k.key_hash = $1",
+    find_by_hashes(connection, &[key_hash]).await.map(|mut found| found.pop())
+}
+
+/// Those of the hashes that belong to a key, revoked or not, in one query.
+///
+/// # Errors
+/// The database's.
+pub async fn find_by_hashes(connection: &mut AsyncPgConnection, hashes: &[&str]) -> QueryResult<Vec<ApiKey>> {
+    diesel::sql_query(
+        "SELECT k.id, p.org_id, k.project_id, k.name, k.prefix, k.key_hash, k.scopes, k.created_at, k.last_used_at, \
+                k.revoked_at \
+         FROM project_api_keys k JOIN projects p ON p.id = k.project_id WHERE k.key_hash = ANY($1)",
     )
-    .bind::<Text, _>(key_hash)
-    .get_result(connection)
+    .bind::<Array<Text>, _>(hashes)
+    .load(connection)
     .await
-    .optional()?;
-    row.map(api_key).transpose()
+    .map(api_keys)
 }
 
 /// Every key, or those of one project, the newest first.
 ///
 /// # Errors
-/// As [`find_by_hash`].
+/// The database's.
 pub async fn list(connection: &mut AsyncPgConnection, project_id: Option<&str>) -> QueryResult<Vec<ApiKey>> {
-    let rows: Vec<Row> = diesel::sql_query(
-        "SELECT k.id, p.org_id, k.project_id, k.name, k.prefix, k.scopes, k.created_at, k.last_used_at, k.revoked_at \
+    diesel::sql_query(
+        "SELECT k.id, p.org_id, k.project_id, k.name, k.prefix, k.key_hash, k.scopes, k.created_at, k.last_used_at, \
+                k.revoked_at \
          FROM project_api_keys k JOIN projects p ON p.id = k.project_id \
          WHERE $1 IS NULL OR k.project_id = $1 ORDER BY k.created_at DESC, k.id",
     )
     .bind::<Nullable<Text>, _>(project_id)
     .load(connection)
-    .await?;
-    rows.into_iter().map(api_key).collect()
+    .await
+    .map(api_keys)
 }
 
 /// Keeps a new key.
@@ -193,23 +219,20 @@ pub async fn touch(connection: &mut AsyncPgConnection, ids: &[&str]) -> QueryRes
     .map(drop)
 }
 
-fn api_key(row: Row) -> QueryResult<ApiKey> {
-    let scopes = row
-        .scopes
-        .iter()
-        .map(|scope| scope.parse().map_err(|error: UnknownValue| Error::DeserializationError(Box::new(error))))
-        .collect::<QueryResult<_>>()?;
-    Ok(ApiKey {
+fn api_keys(rows: Vec<Row>) -> Vec<ApiKey> {
+    let key = |row: Row| ApiKey {
+        scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
         id: row.id,
         org_id: row.org_id,
         project_id: row.project_id,
         name: row.name,
         prefix: row.prefix,
-        scopes,
+        key_hash: row.key_hash,
         created_at: row.created_at,
         last_used_at: row.last_used_at,
         revoked_at: row.revoked_at,
-    })
+    };
+    rows.into_iter().map(key).collect()
 }
 
 #[cfg(test)]

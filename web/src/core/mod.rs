@@ -1,0 +1,80 @@
+//! The core API: what is known of incidents, and the commands that people give them.
+//!
+//! It reads PostgreSQL and writes nothing there: a command goes to the log, behind the events that it was given
+//! after, and the engine decides. A key speaks for one project; every query names that project.
+
+mod commands;
+mod cursor;
+mod figures;
+mod incidents;
+mod list_query;
+mod metrics;
+mod query;
+mod shapes;
+
+use crate::auth::Keys;
+use crate::error::Problem;
+use crate::producer::LogWriter;
+use actix_web::web;
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::deadpool::Object;
+use schema::database::Database;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// What the core API stands on.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "a pool of database connections has no Debug")]
+pub struct CoreState {
+    /// Where incidents are read.
+    pub database: Database,
+    /// Who may ask.
+    pub keys: Keys,
+    /// Where commands go.
+    pub log: LogWriter,
+}
+
+/// The routes of the core API, for [`actix_web::App::configure`].
+pub fn routes(state: CoreState) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |config| {
+        config.app_data(web::Data::new(state));
+        services(&mut ServiceConfig::new(config));
+        crate::openapi::refuse_other_methods(config, services);
+    }
+}
+
+/// The routes without what they stand on; [`crate::openapi`] describes what is registered here.
+pub fn services(config: &mut ServiceConfig<'_>) {
+    config
+        .service(incidents::list)
+        .service(incidents::detail)
+        .service(commands::investigate)
+        .service(commands::resolve)
+        .service(commands::reopen)
+        .service(metrics::overview)
+        .service(metrics::trends);
+}
+
+impl CoreState {
+    async fn connection(&self) -> Result<Object<AsyncPgConnection>, Problem> {
+        self.database.get().await.map_err(|error| {
+            tracing::warn!(%error, "no database connection for a request");
+            unavailable()
+        })
+    }
+}
+
+/// What a failed query becomes: 503 if the connection broke, 500 if the query is wrong.
+fn failed(error: diesel::result::Error) -> Problem {
+    use diesel::result::{DatabaseErrorKind, Error};
+    match &error {
+        Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) | Error::BrokenTransactionManager => {
+            tracing::warn!(%error, "a database connection broke under a request");
+            unavailable()
+        }
+        _ => Problem::internal(error),
+    }
+}
+
+fn unavailable() -> Problem {
+    Problem::unavailable("database_unavailable", "the database does not answer; try again", 1)
+}
