@@ -17,5 +17,5 @@ pub mod verify;
 
 mod bar;
 
-pub use args::{ReplayArgs, TrafficArgs};
+pub use args::{ReplayArgs, TargetArgs, TrafficArgs};
 pub use run::{Outcome, replay, run};
