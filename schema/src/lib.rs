@@ -15,6 +15,7 @@ pub mod freshness;
 pub mod health;
 pub mod incidents;
 pub mod keys;
+pub mod ledger;
 pub mod metrics;
 pub mod migrate;
 pub mod names;

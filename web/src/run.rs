@@ -5,6 +5,7 @@ use crate::config::{SignalsConfig, section};
 use crate::core::CoreState;
 use crate::error::problem_defaults;
 use crate::health::Probes;
+use crate::ingest::accepted::{Accepted, Reporter};
 use crate::ingest::{IngestConfig, IngestState};
 use crate::producer::LogWriter;
 use crate::request_id::request_id;
@@ -43,6 +44,7 @@ struct Running {
     probes: Probes,
     servers: Vec<ServerHandle>,
     engine: Option<Engine>,
+    reporter: Option<Reporter>,
     addresses: Vec<(Role, SocketAddr)>,
 }
 
@@ -112,7 +114,8 @@ pub async fn migrate(config: DatabaseConfig) -> anyhow::Result<()> {
 
 async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: Database) -> anyhow::Result<Running> {
     let probes = Probes::new().add_database(database.clone());
-    let mut running = Running { probes: probes.clone(), servers: Vec::new(), engine: None, addresses: Vec::new() };
+    let mut running =
+        Running { probes: probes.clone(), servers: Vec::new(), engine: None, reporter: None, addresses: Vec::new() };
     if roles.contains(&Role::Engine) {
         let engine = EngineConfig { consumer_settings: stack.consumer_settings.clone(), ..EngineConfig::default() };
         running.engine = Some(Engine::start(stack.kafka.clone(), database.clone(), engine).await?);
@@ -123,7 +126,8 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     let keys = Keys::new(database.clone());
     let log = LogWriter::new(stack.kafka.clone(), schema::names::RAW_TOPIC)?;
     if roles.contains(&Role::Core) {
-        let (state, probes) = (CoreState { database, keys: keys.clone(), log: log.clone() }, probes.clone());
+        let (state, probes) =
+            (CoreState { database: database.clone(), keys: keys.clone(), log: log.clone() }, probes.clone());
         let routes = move |config: &mut web::ServiceConfig| {
             config
                 .configure(core::routes(state.clone()))
@@ -133,7 +137,9 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
         running.serve(Role::Core, (config.bind, config.core_port).into(), routes)?;
     }
     if roles.contains(&Role::Ingest) {
-        let state = IngestState::new(keys, log, &section::<IngestConfig>("SIGNALS_")?);
+        let accepted = Accepted::default();
+        running.reporter = Some(Reporter::start(accepted.clone(), database));
+        let state = IngestState::new(keys, log, accepted, &section::<IngestConfig>("SIGNALS_")?);
         let routes = move |config: &mut web::ServiceConfig| {
             config.configure(ingest::routes(state.clone())).configure(health::routes(probes.clone()));
         };
@@ -173,6 +179,9 @@ impl Running {
         self.probes.end();
         for server in self.servers {
             server.stop(true).await;
+        }
+        if let Some(reporter) = self.reporter {
+            reporter.stop().await;
         }
         if let Some(engine) = self.engine {
             engine.stop().await;

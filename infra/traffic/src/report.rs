@@ -191,13 +191,13 @@ impl fmt::Display for Report {
         }
         let (requests, events) = (rate(self.requests, self.elapsed), rate(self.accepted, self.elapsed));
         writeln!(f, "{:<12} {requests} requests/s, {events} events/s accepted", "rate")?;
+        if self.latency.count() == 0 {
+            return write!(f, "{:<12} no request was acknowledged", "latency");
+        }
         let [p50, p95, p99] = [0.50, 0.95, 0.99].map(|part| millis(self.latency.quantile(part)));
         writeln!(f, "{:<12} p50 {p50}, p95 {p95}, p99 {p99}, max {}", "latency", millis(self.latency.max()))?;
-        write!(
-            f,
-            "{:<12} of a request, from when it was due until its acknowledgement; waiting and resends included",
-            ""
-        )
+        let meaning = "of a request, from when it was due until its acknowledgement; waiting and resends included";
+        write!(f, "{:<12} {meaning}", "")
     }
 }
 

@@ -8,9 +8,10 @@ use crate::generate::{Plan, Run};
 use crate::key::ApiKey;
 use crate::replay::{BadLines, Playback, Recording};
 use crate::report::Report;
-use crate::verify::{Verdict, Verifier, VerifyConfig};
+use crate::verify::{Verdict, Verifier, VerifyConfig, VerifyError};
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use std::error::Error;
 use std::fmt;
 use std::fs::File;
 use std::io::BufReader;
@@ -30,8 +31,8 @@ pub struct Outcome {
     pub report: Report,
     /// Lines of a recording that were no events.
     pub bad_lines: Option<BadLines>,
-    /// Of the proof, if it was asked for.
-    pub verdict: Option<Verdict>,
+    /// Of the proof, if it was asked for, or why it could not be brought to an end.
+    pub verdict: Option<Result<Verdict, VerifyError>>,
 }
 
 impl Outcome {
@@ -39,7 +40,7 @@ impl Outcome {
     pub fn is_success(&self) -> bool {
         self.report.is_complete()
             && self.bad_lines.as_ref().is_none_or(|bad| bad.count() == 0)
-            && self.verdict.as_ref().is_none_or(Verdict::is_exact)
+            && self.verdict.as_ref().is_none_or(|proof| proof.as_ref().is_ok_and(Verdict::is_exact))
     }
 
     /// Zero for success.
@@ -54,18 +55,27 @@ impl fmt::Display for Outcome {
         if let Some(bad) = self.bad_lines.as_ref().filter(|bad| bad.count() > 0) {
             write!(f, "\n{bad}")?;
         }
-        if let Some(verdict) = &self.verdict {
-            write!(f, "\n{verdict}")?;
+        match &self.verdict {
+            None => Ok(()),
+            Some(Ok(verdict)) => write!(f, "\n{verdict}"),
+            Some(Err(error)) => {
+                write!(f, "\nthe counts could not be verified: {error}")?;
+                let mut cause = error.source();
+                while let Some(error) = cause {
+                    write!(f, ": {error}")?;
+                    cause = error.source();
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
 /// Sends a scenario's events at their times and, if asked to, waits for the proof that all were counted.
 ///
 /// # Errors
-/// No key, a URL that cannot be used, a core API that cannot be asked. Refused or lost events are no error; they
-/// stand in the outcome.
+/// No key, a URL that cannot be used, a core API that cannot be asked before the run. Whatever happens to the events,
+/// and to the core API later, is no error; it stands in the outcome.
 pub async fn run(args: TrafficArgs) -> anyhow::Result<Outcome> {
     let config = config(&args.target)?;
     let verifier = match &args.verify {
@@ -91,7 +101,7 @@ pub async fn run(args: TrafficArgs) -> anyhow::Result<Outcome> {
     let verdict = match verifier.as_ref().filter(|_| arrived) {
         Some(verifier) => {
             let proof = verifier.conclude(&delivery.tally);
-            Some(bar::with_spinner(proof, "waiting for the counts").await.context("cannot verify")?)
+            Some(bar::with_spinner(proof, "waiting for the counts").await)
         }
         None => None,
     };

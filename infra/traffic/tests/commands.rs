@@ -69,6 +69,19 @@ async fn a_miscount_fails_the_command() {
     assert!(!outcome.is_success() && outcome.to_string().contains("the counts differ"), "{outcome}");
 }
 
+/// The core API answers before the run and never again: the report of what was sent must not be lost with it.
+#[tokio::test]
+async fn a_proof_that_fails_keeps_the_report() {
+    let state = Shared::default();
+    let server = Server::start(&state).await;
+    lock(&state).view = Box::new(|look, _| if look < 2 { Vec::new() } else { vec![serde_json::json!({"id": 1})] });
+    let line = format!("traffic --duration=1 --rate=100 --key=sk_test --verify={}", server.url());
+    let outcome = start(&server, &line).await.unwrap();
+    let text = outcome.to_string();
+    assert!(!outcome.is_success() && outcome.report.is_complete(), "{text}");
+    assert!(text.contains("the counts could not be verified: cannot read the incidents: the core API sent"), "{text}");
+}
+
 #[tokio::test]
 async fn without_a_key_or_with_a_wrong_one_it_fails() {
     let state = Shared::default();

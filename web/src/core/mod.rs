@@ -7,6 +7,7 @@ mod commands;
 mod cursor;
 mod figures;
 mod incidents;
+mod ledger;
 mod list_query;
 mod metrics;
 mod query;
@@ -50,6 +51,7 @@ pub fn services(config: &mut ServiceConfig<'_>) {
         .service(commands::investigate)
         .service(commands::resolve)
         .service(commands::reopen)
+        .service(ledger::ledger)
         .service(metrics::overview)
         .service(metrics::trends);
 }

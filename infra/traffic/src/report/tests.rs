@@ -54,6 +54,7 @@ fn the_text_names_every_fate() {
     report.add_retry("503 unavailable", 10);
     report.add_unknown("timed out");
     report.add_undelivered("unreachable");
+    report.latency.record(Duration::from_millis(12));
     report.stopped = Some("the server refused the API key".into());
     let text = report.to_string();
     for line in [
@@ -66,6 +67,7 @@ fn the_text_names_every_fate() {
         "undelivered  1  (unreachable x 1)",
         "unsent       4 events were due but never tried",
         "stopped      the server refused the API key",
+        "latency      p50 12.0 ms, p95 12.0 ms, p99 12.0 ms, max 12.0 ms",
         "rate         4.5 requests/s, 1,000.0 events/s accepted",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
