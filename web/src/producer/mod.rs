@@ -150,8 +150,8 @@ fn settings(mut kafka: ClientConfig) -> ClientConfig {
         ("enable.idempotence", "true"),
         ("acks", "all"),
         ("compression.type", "lz4"),
-        // `gate` decides what goes together; this only lets the records of one release meet in one request.
-        ("linger.ms", "0.1"),
+        // `gate` decides what goes together. (librdkafka waits in whole milliseconds: 0.1 would be 1.)
+        ("linger.ms", "0"),
         ("message.timeout.ms", within.as_str()),
         ("queue.buffering.max.messages", "200000"),
         ("queue.buffering.max.kbytes", "262144"),
