@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 /// No record waits longer for earlier ones to be acknowledged.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(2);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(5);
 /// So many records make a good batch; more need not gather.
 const ENOUGH_RECORDS: usize = 2_000;
 /// So many bytes make a good batch.
