@@ -1,12 +1,18 @@
 //! What the engine can be told.
 
+use crate::supervision::restart::RestartPolicy;
 pub use schema::database::Database;
+use std::time::Duration;
 
 /// Sizes of the engine; the default is what is tested.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
+    /// Consumer group; also the key of the checkpoints.
+    pub group: String,
     /// Topic of events and commands.
     pub topic: String,
+    /// Topic of the records that nobody could handle.
+    pub dlq_topic: String,
     /// An event id is remembered for so many offsets of its partition.
     pub dedupe_records: i64,
     /// And for so long, in milliseconds of received time.
@@ -17,17 +23,34 @@ pub struct EngineConfig {
     pub batches_waiting: usize,
     /// Records that one flush may contain.
     pub flush_records: usize,
+    /// Under load, at least this long between two cuts of a partition.
+    pub shortest_pace: Duration,
+    /// Under load, at most this long.
+    pub longest_pace: Duration,
+    /// IncidentActors (and as many ProjectActors) that may live with one router.
+    pub residents: usize,
+    /// How often a tenure may fail, and how soon it begins anew.
+    pub tenure_restart: RestartPolicy,
+    /// Further settings of the consumer, by librdkafka's names.
+    pub consumer_settings: Vec<(String, String)>,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
+            group: schema::names::ENGINE_GROUP.to_owned(),
             topic: schema::names::RAW_TOPIC.to_owned(),
+            dlq_topic: schema::names::DLQ_TOPIC.to_owned(),
             dedupe_records: 100_000,
             dedupe_age_ms: 3_600_000,
             batch_records: 2_000,
             batches_waiting: 4,
             flush_records: 50_000,
+            shortest_pace: Duration::from_millis(50),
+            longest_pace: Duration::from_secs(2),
+            residents: 50_000,
+            tenure_restart: RestartPolicy::default(),
+            consumer_settings: Vec::new(),
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The living part: what the events of the log do to incidents and projects.
 //!
-//! Pure cores (state, window, barrier, budget) and the shells that carry them: poll thread, router, incident actors.
+//! Pure cores (state, window, barrier, budget) and the shells that carry them: poll thread, router, incident and
+//! project actors, flusher.
 
 // The unit tests count in small numbers.
 #![cfg_attr(test, allow(clippy::as_conversions))]
 
 pub mod config;
 pub mod consumer;
-pub mod engine;
+pub mod dead_letter;
+pub mod failpoint;
+pub mod flusher;
 pub mod incident;
 pub mod project;
 pub mod router;

@@ -1,1 +1,11 @@
-//! Ratios against measured floors; not written yet, see CHANGELOG.md.
+//! What the benches share: events, servers, processes and how a result is printed.
+//!
+//! Every measured thing runs in a process of its own, so that its CPU time and memory are its own.
+
+pub mod child;
+pub mod drain;
+pub mod events;
+pub mod preload;
+pub mod report;
+pub mod servers;
+pub mod usage;

@@ -2,7 +2,7 @@
 
 use diesel::QueryResult;
 use diesel::sql_types::{BigInt, Integer, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 /// What a new owner of a partition learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, diesel::QueryableByName)]
@@ -38,6 +38,61 @@ pub async fn claim(
     .bind::<Integer, _>(partition)
     .get_result(connection)
     .await
+}
+
+/// A checkpoint that points beyond the log's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewind<'a> {
+    /// Consumer group.
+    pub group: &'a str,
+    /// Topic.
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: i32,
+    /// The owner's fencing token.
+    pub epoch: i64,
+    /// The log's end.
+    pub from_offset: i64,
+    /// The checkpoint that it should have reached.
+    pub checkpoint: i64,
+    /// Where reading begins again.
+    pub restart_at: i64,
+}
+
+/// Moves the checkpoint back to where the log begins, and records the gap, in one transaction.
+///
+/// # Errors
+/// The database's; `NotFound` if the partition has another owner.
+pub async fn rewind(connection: &mut AsyncPgConnection, rewind: &Rewind<'_>) -> QueryResult<()> {
+    connection
+        .transaction(async |connection| {
+            let moved = diesel::sql_query(
+                "UPDATE partition_checkpoints SET next_offset = $1, updated_at = now() \
+                 WHERE consumer_group = $2 AND topic = $3 AND partition = $4 AND epoch = $5",
+            )
+            .bind::<BigInt, _>(rewind.restart_at)
+            .bind::<Text, _>(rewind.group)
+            .bind::<Text, _>(rewind.topic)
+            .bind::<Integer, _>(rewind.partition)
+            .bind::<BigInt, _>(rewind.epoch)
+            .execute(connection)
+            .await?;
+            if moved == 0 {
+                return Err(diesel::result::Error::NotFound);
+            }
+            diesel::sql_query(
+                "INSERT INTO log_gaps (topic, partition, from_offset, to_offset, reason) \
+                 VALUES ($1, $2, $3, $4, 'the log was re-created: it ended before the checkpoint') ON CONFLICT DO NOTHING",
+            )
+            .bind::<Text, _>(rewind.topic)
+            .bind::<Integer, _>(rewind.partition)
+            .bind::<BigInt, _>(rewind.from_offset)
+            .bind::<BigInt, _>(rewind.checkpoint)
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+        .await
 }
 
 /// Reads a checkpoint without touching it; none if nobody ever owned the partition.

@@ -59,7 +59,10 @@ impl DatabaseConfig {
 impl fmt::Debug for DatabaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.database_url.rsplit('@').next().unwrap_or_default();
-        f.debug_struct("DatabaseConfig").field("at", &host).field("pg_sslmode", &self.pg_sslmode).finish_non_exhaustive()
+        f.debug_struct("DatabaseConfig")
+            .field("at", &host)
+            .field("pg_sslmode", &self.pg_sslmode)
+            .finish_non_exhaustive()
     }
 }
 
@@ -116,8 +119,7 @@ async fn connect(url: String, mode: SslMode, tls: ClientConfig) -> ConnectionRes
     if target.get_application_name().is_none() {
         target.application_name("signals");
     }
-    let (client, connection) =
-        target.connect(tokio_postgres_rustls::MakeRustlsConnect::new(tls)).await.map_err(bad)?;
+    let (client, connection) = target.connect(tokio_postgres_rustls::MakeRustlsConnect::new(tls)).await.map_err(bad)?;
     AsyncPgConnection::try_from_client_and_connection(client, connection).await
 }
 
@@ -224,8 +226,11 @@ mod tests {
 
     #[test]
     fn a_certificate_that_is_none_is_named() {
-        let config =
-            DatabaseConfig { pg_ca_cert: Some("/nowhere.pem".into()), pg_sslmode: SslMode::VerifyFull, ..DatabaseConfig::default() };
+        let config = DatabaseConfig {
+            pg_ca_cert: Some("/nowhere.pem".into()),
+            pg_sslmode: SslMode::VerifyFull,
+            ..DatabaseConfig::default()
+        };
         assert!(pool(&config, 1).is_err_and(|error| error.to_string().contains("PG_CA_CERT")));
     }
 }

@@ -12,5 +12,7 @@ pub const INDEXER_GROUP: &str = "indexer-group";
 pub const KIND_HEADER: &str = "signals-record-kind";
 /// Value of [`KIND_HEADER`] for a person's command.
 pub const KIND_COMMAND: &[u8] = b"command";
+/// Record header that says how often a record was taken back out of the dead letters, as decimal text.
+pub const RETRIES_HEADER: &str = "signals-retries";
 /// `schema_version` of the records written today.
 pub const SCHEMA_VERSION: &str = "1.0";

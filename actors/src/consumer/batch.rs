@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Some records of one partition in log order. Shared by reference between router and incidents, so that a
+/// Some records of one partition in log order. Shared by reference between router and its children, so that a
 /// record's bytes are copied once, out of librdkafka's buffer.
 #[derive(Debug, Default)]
 pub struct RecordBatch {
@@ -19,15 +19,35 @@ pub struct RawRecord {
     pub offset: i64,
     /// Whether its header says that it is a person's command.
     pub is_command: bool,
-    span: Range<usize>,
+    /// How often it was taken back out of the dead letters; 0 for a record that never was there.
+    pub retries: u32,
+    key: Range<usize>,
+    payload: Range<usize>,
+}
+
+/// What a record's headers say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// See [`RawRecord::is_command`].
+    pub is_command: bool,
+    /// See [`RawRecord::retries`].
+    pub retries: u32,
 }
 
 impl RecordBatch {
     /// Appends a record.
-    pub fn push(&mut self, offset: i64, is_command: bool, payload: &[u8]) {
+    pub fn push(&mut self, offset: i64, labels: Labels, key: &[u8], payload: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(payload);
-        self.records.push(RawRecord { offset, is_command, span: start..self.bytes.len() });
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        self.records.push(RawRecord {
+            offset,
+            is_command: labels.is_command,
+            retries: labels.retries,
+            key: middle..self.bytes.len(),
+            payload: start..middle,
+        });
     }
 
     /// Number of records.
@@ -45,13 +65,23 @@ impl RecordBatch {
         self.bytes.len()
     }
 
-    /// The records and their bytes, in log order.
+    /// The records and their payloads, in log order.
     pub fn iter(&self) -> impl Iterator<Item = (&RawRecord, &[u8])> {
-        self.records.iter().map(|record| (record, self.bytes.get(record.span.clone()).unwrap_or_default()))
+        self.records.iter().map(|record| (record, self.bytes.get(record.payload.clone()).unwrap_or_default()))
     }
 
-    /// The bytes of the record at `index`; empty if there is none.
+    /// The record at `index`.
+    pub fn record(&self, index: usize) -> Option<&RawRecord> {
+        self.records.get(index)
+    }
+
+    /// The payload of the record at `index`; empty if there is none.
     pub fn payload(&self, index: usize) -> &[u8] {
-        self.records.get(index).and_then(|record| self.bytes.get(record.span.clone())).unwrap_or_default()
+        self.record(index).and_then(|record| self.bytes.get(record.payload.clone())).unwrap_or_default()
+    }
+
+    /// The key of the record at `index`; empty if there is none.
+    pub fn key(&self, index: usize) -> &[u8] {
+        self.record(index).and_then(|record| self.bytes.get(record.key.clone())).unwrap_or_default()
     }
 }

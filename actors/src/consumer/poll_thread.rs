@@ -2,20 +2,27 @@
 //!
 //! A thread and not a task: the rebalance callbacks run inside `poll` and wait for the database.
 
-use super::batch::RecordBatch;
-use super::rebalance::Tenures;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use super::batch::{Labels, RecordBatch};
+use super::controls::Controls;
+use super::tenures::{TenureView, Tenures};
+use crate::config::EngineConfig;
+use crate::supervision::child::{DeathNotice, Obituary};
+use crate::supervision::restart::{RestartBudget, Verdict};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::topic_partition_list::TopicPartitionList;
-use schema::names::{KIND_COMMAND, KIND_HEADER};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 const IDLE: Duration = Duration::from_millis(100);
 const STALLED: Duration = Duration::from_millis(1);
+/// How often the durable offsets are told to Kafka, for the tools that show lag; nothing of ours reads them.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// A batch under way, bound to the tenure that was current when its first record came.
 struct Bound {
@@ -24,76 +31,220 @@ struct Bound {
     is_paused: bool,
 }
 
-/// Polls until `stop`; then every tenure ends with a last flush and the group is left.
-pub fn run(consumer: &BaseConsumer<Tenures>, topic: &str, most: usize, stop: &AtomicBool) {
-    let mut held: HashMap<i32, Bound> = HashMap::new();
-    while !stop.load(Ordering::Relaxed) {
-        let mut caught_up = false;
-        for polled in 0..most {
+/// The thread's own memory.
+pub(crate) struct PollThread {
+    pub consumer: Arc<BaseConsumer<Tenures>>,
+    pub config: Arc<EngineConfig>,
+    pub controls: Arc<Controls>,
+    pub obituary: Obituary,
+    held: HashMap<i32, Bound>,
+    budgets: HashMap<i32, RestartBudget>,
+    restarts: HashMap<i32, Instant>,
+    committed: HashMap<i32, i64>,
+    errors: Vec<Option<RDKafkaErrorCode>>,
+    born: Instant,
+    next_commit: Instant,
+}
+
+impl PollThread {
+    pub(crate) fn new(
+        consumer: Arc<BaseConsumer<Tenures>>,
+        config: Arc<EngineConfig>,
+        controls: Arc<Controls>,
+        obituary: Obituary,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            consumer,
+            config,
+            controls,
+            obituary,
+            held: HashMap::new(),
+            budgets: HashMap::new(),
+            restarts: HashMap::new(),
+            committed: HashMap::new(),
+            errors: Vec::new(),
+            born: now,
+            next_commit: now,
+        }
+    }
+
+    /// Polls until it is stopped; then every tenure ends with a last flush and the group is left.
+    pub(crate) fn run(mut self) {
+        while !self.controls.is_stopping() {
+            self.controls.count_round();
+            let caught_up = self.poll();
+            self.deliver(caught_up);
+            self.bury();
+            self.restart();
+            if Instant::now() >= self.next_commit {
+                let tenures = self.consumer.context().view();
+                self.commit(&tenures, CommitMode::Async);
+                self.next_commit = Instant::now() + COMMIT_EVERY;
+            }
+        }
+        self.held.clear();
+        let last = self.consumer.context().view();
+        self.consumer.context().end(None);
+        self.commit(&last, CommitMode::Sync);
+        self.consumer.unsubscribe();
+    }
+
+    /// One round of records; true if the log has nothing more for us.
+    fn poll(&mut self) -> bool {
+        let consumer = Arc::clone(&self.consumer);
+        for polled in 0..self.config.batch_records {
             let patience = if polled > 0 {
                 Duration::ZERO
-            } else if held.is_empty() {
+            } else if self.held.is_empty() {
                 IDLE
             } else {
                 STALLED
             };
             match consumer.poll(patience) {
-                Some(Ok(message)) => take(consumer, &mut held, &message),
-                Some(Err(error)) => tracing::warn!(%error, "the log answers with an error"),
-                None => {
-                    caught_up = true;
-                    break;
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(error)) => self.note_error(&error),
+                None => return true,
+            }
+        }
+        false
+    }
+
+    /// librdkafka repeats itself several times a second while a broker is away: each kind is said once until
+    /// records flow again.
+    fn note_error(&mut self, error: &KafkaError) {
+        let kind = error.rdkafka_error_code();
+        if !self.errors.contains(&kind) {
+            tracing::warn!(%error, "the log answers with an error");
+            self.errors.push(kind);
+        }
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>) {
+        let partition = message.partition();
+        self.errors.clear();
+        if self.held.get(&partition).is_none_or(|bound| bound.inbox.is_closed()) {
+            let Some(inbox) = self.consumer.context().inbox(partition) else { return };
+            self.held.insert(partition, Bound { inbox, batch: RecordBatch::default(), is_paused: false });
+        }
+        if let Some(bound) = self.held.get_mut(&partition) {
+            let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+            bound.batch.push(message.offset(), labels(message), key, payload);
+        }
+    }
+
+    /// Hands every batch over; one that a full inbox refuses is kept and its partition paused meanwhile.
+    fn deliver(&mut self, caught_up: bool) {
+        for (partition, mut bound) in std::mem::take(&mut self.held) {
+            bound.batch.caught_up = caught_up;
+            match bound.inbox.try_send(bound.batch) {
+                Ok(()) | Err(TrySendError::Closed(_)) if !bound.is_paused => {}
+                Ok(()) | Err(TrySendError::Closed(_)) => self.switch(partition, false),
+                Err(TrySendError::Full(batch)) => {
+                    if !bound.is_paused {
+                        self.switch(partition, true);
+                    }
+                    self.held.insert(partition, Bound { inbox: bound.inbox, batch, is_paused: true });
                 }
             }
         }
-        deliver(consumer, topic, &mut held, caught_up);
     }
-    consumer.context().end(None);
-    consumer.unsubscribe();
-}
 
-fn take(consumer: &BaseConsumer<Tenures>, held: &mut HashMap<i32, Bound>, message: &BorrowedMessage<'_>) {
-    let partition = message.partition();
-    if held.get(&partition).is_none_or(|bound| bound.inbox.is_closed()) {
-        let Some(inbox) = consumer.context().inbox(partition) else { return };
-        held.insert(partition, Bound { inbox, batch: RecordBatch::default(), is_paused: false });
-    }
-    if let Some(bound) = held.get_mut(&partition) {
-        bound.batch.push(message.offset(), is_command(message), message.payload().unwrap_or_default());
-    }
-}
-
-fn is_command(message: &BorrowedMessage<'_>) -> bool {
-    message.headers().is_some_and(|headers| {
-        headers.iter().any(|header| header.key == KIND_HEADER && header.value == Some(KIND_COMMAND))
-    })
-}
-
-/// Hands every batch over; one that a full inbox refuses is kept and its partition paused meanwhile.
-fn deliver(consumer: &BaseConsumer<Tenures>, topic: &str, held: &mut HashMap<i32, Bound>, caught_up: bool) {
-    let mut kept = HashMap::new();
-    for (partition, mut bound) in held.drain() {
-        bound.batch.caught_up = caught_up;
-        let was_paused = bound.is_paused;
-        match bound.inbox.try_send(bound.batch) {
-            Ok(()) | Err(TrySendError::Closed(_)) if !was_paused => {}
-            Ok(()) | Err(TrySendError::Closed(_)) => switch(consumer, topic, partition, false),
-            Err(TrySendError::Full(batch)) => {
-                if !was_paused {
-                    switch(consumer, topic, partition, true);
-                }
-                kept.insert(partition, Bound { inbox: bound.inbox, batch, is_paused: true });
+    fn switch(&self, partition: i32, pause: bool) {
+        let list = self.list(partition, None);
+        let switched = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        if let Err(error) = switched {
+            tracing::warn!(partition, pause, %error, "cannot pause or resume a partition");
+        }
+        for tenure in self.consumer.context().view() {
+            if tenure.partition == partition {
+                tenure.progress.set_paused(pause);
             }
         }
     }
-    *held = kept;
+
+    /// Decides what follows the death of a tenure.
+    fn bury(&mut self) {
+        for end in self.consumer.context().reap() {
+            let policy = self.config.tenure_restart;
+            let budget = self.budgets.entry(end.partition).or_insert_with(|| RestartBudget::new(policy));
+            match budget.died(self.born.elapsed(), rand::random()) {
+                Verdict::RestartAfter(wait) => {
+                    tracing::warn!(partition = end.partition, reason = ?end.reason, ?wait, "a tenure begins anew");
+                    self.restarts.insert(end.partition, Instant::now() + wait);
+                }
+                Verdict::Escalate => {
+                    let child = format!("PartitionRouter {}", end.partition);
+                    // Nobody listens any more: then the whole tree is going down already.
+                    let _ = self.obituary.send(DeathNotice { child, reason: end.reason });
+                }
+            }
+        }
+    }
+
+    /// Starts those tenures whose time has come: a new claim, and fetching from the checkpoint again.
+    fn restart(&mut self) {
+        let now = Instant::now();
+        let due: Vec<i32> = self.restarts.iter().filter(|(_, at)| **at <= now).map(|(p, _)| *p).collect();
+        for partition in due {
+            self.restarts.remove(&partition);
+            let consumer = Arc::clone(&self.consumer);
+            if !consumer.context().is_dead(partition) {
+                continue; // Revoked meanwhile, or assigned anew.
+            }
+            self.held.remove(&partition);
+            let again = consumer.incremental_unassign(&self.list(partition, None)).and_then(|()| {
+                match consumer.context().begin(&consumer, partition) {
+                    Some(from) => consumer.incremental_assign(&self.list(partition, Some(from))),
+                    None => Ok(()), // We are asked to end.
+                }
+            });
+            if let Err(error) = again {
+                tracing::error!(partition, %error, "cannot fetch a partition anew, will try again");
+                self.restarts.insert(partition, now + COMMIT_EVERY);
+            }
+        }
+    }
+
+    fn list(&self, partition: i32, offset: Option<i64>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        let offset = offset.map_or(Offset::Invalid, Offset::Offset);
+        if let Err(error) = list.add_partition_offset(&self.config.topic, partition, offset) {
+            tracing::error!(partition, %error, "cannot name a partition to librdkafka");
+        }
+        list
+    }
+
+    fn commit(&mut self, tenures: &[TenureView], mode: CommitMode) {
+        let mut list = TopicPartitionList::new();
+        for tenure in tenures {
+            let (partition, durable) = (tenure.partition, tenure.progress.durable());
+            if self.committed.insert(partition, durable) != Some(durable)
+                && let Err(error) = list.add_partition_offset(&self.config.topic, partition, Offset::Offset(durable))
+            {
+                tracing::error!(partition, %error, "cannot name a partition to librdkafka");
+            }
+        }
+        if list.count() > 0
+            && let Err(error) = self.consumer.commit(&list, mode)
+        {
+            tracing::debug!(%error, "an offset was not committed to Kafka; only lag tools miss it");
+        }
+    }
 }
 
-fn switch(consumer: &BaseConsumer<Tenures>, topic: &str, partition: i32, pause: bool) {
-    let mut list = TopicPartitionList::new();
-    list.add_partition(topic, partition);
-    let switched = if pause { consumer.pause(&list) } else { consumer.resume(&list) };
-    if let Err(error) = switched {
-        tracing::warn!(partition, pause, %error, "cannot pause or resume a partition");
+fn labels(message: &BorrowedMessage<'_>) -> Labels {
+    let mut labels = Labels::default();
+    let Some(headers) = message.headers() else { return labels };
+    for header in headers.iter() {
+        match header.key {
+            KIND_HEADER => labels.is_command = header.value == Some(KIND_COMMAND),
+            RETRIES_HEADER => {
+                let text = header.value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+                labels.retries = text.parse().unwrap_or(0);
+            }
+            _ => {}
+        }
     }
+    labels
 }

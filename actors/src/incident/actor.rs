@@ -1,11 +1,12 @@
 //! The shell around [`IncidentState`].
 
 use super::identity::incident_id;
-use super::messages::{Apply, Leave, Record, Snapshot, TakeSnapshot};
+use super::messages::{Record, Snapshot};
 use super::state::{IncidentState, Occurrence, Opening};
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::decode::{Shown, decode_event, text_of, without_nul};
-use crate::supervision::child::{ExitReason, Obituary, report_end};
+use crate::supervision::mail::{Apply, Death, Deaths, Leave, Life, Placed, TakeSnapshot};
+use crate::supervision::panics;
 use actix::{Actor, ActorContext, Context, Handler};
 use schema::envelope::Envelope;
 use schema::flush::SAMPLES_KEPT;
@@ -32,20 +33,32 @@ struct KeptSample {
 pub struct IncidentActor {
     state: IncidentState,
     samples: VecDeque<KeptSample>,
-    topic: Arc<str>,
-    partition: i32,
-    obituary: Obituary,
+    place: Arc<LogPlace>,
+    at_work_on: Option<i64>,
+    life: Life,
+    deaths: Deaths,
+}
+
+/// The partition whose records an actor counts; part of every incident's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPlace {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
 }
 
 impl IncidentActor {
     /// From the durable row, if there is one.
-    pub fn new(newest: Option<IncidentSnapshot>, topic: Arc<str>, partition: i32, obituary: Obituary) -> Self {
-        Self { state: IncidentState::new(newest), samples: VecDeque::new(), topic, partition, obituary }
+    pub fn new(newest: Option<IncidentSnapshot>, place: Arc<LogPlace>, life: Life, deaths: Deaths) -> Self {
+        let state = IncidentState::new(newest);
+        Self { state, samples: VecDeque::new(), place, at_work_on: None, life, deaths }
     }
 
     fn count(&mut self, batch: &Arc<RecordBatch>, index: usize, occurrence: Occurrence) {
-        let (topic, partition) = (&self.topic, self.partition);
-        let ordinal = self.state.apply(occurrence, || opening(batch.payload(index), topic, partition, occurrence));
+        crate::failpoint::count(batch.payload(index));
+        let place = &self.place;
+        let ordinal = self.state.apply(occurrence, || opening(batch.payload(index), place, occurrence));
         if self.samples.len() >= usize::try_from(SAMPLES_KEPT).unwrap_or(1) {
             self.samples.pop_front();
         }
@@ -66,8 +79,8 @@ impl IncidentActor {
     }
 }
 
-fn opening(payload: &[u8], topic: &str, partition: i32, occurrence: Occurrence) -> Opening {
-    let id = incident_id(occurrence.occurred_at, topic, partition, occurrence.offset);
+fn opening(payload: &[u8], place: &LogPlace, occurrence: Occurrence) -> Opening {
+    let id = incident_id(occurrence.occurred_at, &place.topic, place.partition, occurrence.offset);
     let Ok(event) = decode_event(payload) else {
         // The router decoded these very bytes, so this does not happen; a count must not depend on it.
         return Opening { id, ..Opening::default() };
@@ -83,7 +96,7 @@ fn opening(payload: &[u8], topic: &str, partition: i32, occurrence: Occurrence) 
         error_code: text_of(&shown.error_code),
         route: text_of(&shown.route),
         event_id: without_nul(&event.event_id),
-        partition,
+        partition: place.partition,
     }
 }
 
@@ -118,29 +131,33 @@ impl Actor for IncidentActor {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        report_end(&self.obituary, ExitReason::Passivated, || {
-            format!("IncidentActor {}", self.state.newest().map_or("(new)", |incident| incident.fingerprint.as_str()))
-        });
-    }
-}
-
-impl Handler<Apply> for IncidentActor {
-    type Result = ();
-
-    fn handle(&mut self, letter: Apply, _: &mut Self::Context) {
-        for record in letter.records {
-            match record {
-                Record::Event { index, occurrence } => self.count(&letter.batch, index, occurrence),
-                Record::Command { offset, command } => self.state.command(offset, &command),
-            }
+        if std::thread::panicking() {
+            // Without a router there is nobody left to tell.
+            let _ =
+                self.deaths.send(Death { life: self.life, offset: self.at_work_on, message: panics::last_message() });
         }
     }
 }
 
-impl Handler<TakeSnapshot> for IncidentActor {
+impl Handler<Apply<Record>> for IncidentActor {
     type Result = ();
 
-    fn handle(&mut self, question: TakeSnapshot, _: &mut Self::Context) {
+    fn handle(&mut self, Apply(letter): Apply<Record>, _: &mut Self::Context) {
+        for record in &letter.records {
+            self.at_work_on = Some(record.offset());
+            match record {
+                Record::Event { occurrence, .. } => self.count(&letter.batch, record.index(), *occurrence),
+                Record::Command { offset, command, .. } => self.state.command(*offset, command),
+            }
+        }
+        self.at_work_on = None;
+    }
+}
+
+impl Handler<TakeSnapshot<Snapshot>> for IncidentActor {
+    type Result = ();
+
+    fn handle(&mut self, question: TakeSnapshot<Snapshot>, _: &mut Self::Context) {
         let samples = self.take_samples(question.samples);
         // A router that is gone has no use for the answer.
         let _ = question.reply.send(Snapshot { changes: self.state.take_changes(), samples });
@@ -150,7 +167,10 @@ impl Handler<TakeSnapshot> for IncidentActor {
 impl Handler<Leave> for IncidentActor {
     type Result = ();
 
-    fn handle(&mut self, _: Leave, context: &mut Self::Context) {
-        context.stop();
+    fn handle(&mut self, question: Leave, context: &mut Self::Context) {
+        let goes = !self.state.is_dirty();
+        if question.reply.send(goes).is_err() || goes {
+            context.stop();
+        }
     }
 }

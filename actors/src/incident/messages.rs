@@ -1,25 +1,24 @@
-//! Letters to an IncidentActor. Its only sender is the router of its partition, so their order is the log's.
+//! What an IncidentActor is told and what it answers; the envelopes are those of [`crate::supervision::mail`].
 
 use super::state::{Changes, Occurrence};
-use crate::consumer::batch::RecordBatch;
-use actix::Message;
+use crate::supervision::mail::Placed;
 use schema::command::IncidentCommand;
 use schema::snapshot::Sample;
-use std::sync::Arc;
-use tokio::sync::oneshot;
 
 /// One record for this fingerprint.
 #[derive(Clone, Debug)]
 pub enum Record {
-    /// An error event; `index` is its place in the letter's batch.
+    /// An error event.
     Event {
         /// Place in the batch.
-        index: usize,
+        index: u32,
         /// What is counted.
         occurrence: Occurrence,
     },
     /// A person's command.
     Command {
+        /// Place in the batch.
+        index: u32,
         /// Place in the log.
         offset: i64,
         /// What is asked.
@@ -27,28 +26,21 @@ pub enum Record {
     },
 }
 
-/// Apply these records of one batch, in log order. No reply. A full box hands the letter back to the router,
-/// which keeps it and routes nothing else until it is taken.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Apply {
-    /// The bytes.
-    pub batch: Arc<RecordBatch>,
-    /// This fingerprint's records.
-    pub records: Vec<Record>,
+impl Placed for Record {
+    fn offset(&self) -> i64 {
+        match self {
+            Self::Event { occurrence, .. } => occurrence.offset,
+            Self::Command { offset, .. } => *offset,
+        }
+    }
+
+    fn index(&self) -> usize {
+        let (Self::Event { index, .. } | Self::Command { index, .. }) = self;
+        usize::try_from(*index).unwrap_or(usize::MAX)
+    }
 }
 
-/// Hand over what has changed since the last cut. A full box hands it back, as with [`Apply`].
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct TakeSnapshot {
-    /// Newest samples wanted.
-    pub samples: usize,
-    /// Dropped unanswered if the actor dies: the router then ends the tenure.
-    pub reply: oneshot::Sender<Snapshot>,
-}
-
-/// The reply to [`TakeSnapshot`].
+/// The reply to a cut.
 #[derive(Debug)]
 pub struct Snapshot {
     /// Fingerprint's part of the flush.
@@ -56,8 +48,3 @@ pub struct Snapshot {
     /// Kept examples.
     pub samples: Vec<Sample>,
 }
-
-/// End: sent only to a clean actor, and nothing is sent after it, so no accepted letter is lost.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Leave;

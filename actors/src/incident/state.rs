@@ -6,7 +6,6 @@ use schema::command::{CommandKind, IncidentCommand};
 use schema::event::Severity;
 use schema::snapshot::{Cause, CommandOutcome, IncidentSnapshot, Transition};
 use schema::status::IncidentStatus;
-use smallvec::SmallVec;
 
 /// An incident under investigation that was quiet for longer than this is open again when it recurs.
 const QUIET: TimeDelta = TimeDelta::minutes(30);
@@ -51,7 +50,7 @@ pub struct Opening {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Images to write: incidents that a newer generation superseded, then the newest.
-    pub incidents: SmallVec<[IncidentSnapshot; 1]>,
+    pub incidents: Vec<IncidentSnapshot>,
     /// Ids of incidents opened.
     pub opened: Vec<String>,
     /// Steps.
@@ -59,7 +58,7 @@ pub struct Changes {
     /// Answers to commands.
     pub outcomes: Vec<CommandOutcome>,
     /// Events to add per minute (unix minutes).
-    pub minutes: SmallVec<[(i64, i64); 2]>,
+    pub minutes: Vec<(i64, i64)>,
 }
 
 /// All that is known of one fingerprint: its newest incident and what is not durable yet.

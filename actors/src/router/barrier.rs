@@ -32,8 +32,12 @@ impl BarrierPolicy {
         if now.records == 0 {
             return false;
         }
-        let pace = now.last_cost.saturating_mul(4).clamp(self.shortest, self.longest);
-        !now.more_waiting || now.records >= self.most_records || now.since_last >= pace
+        !now.more_waiting || now.records >= self.most_records || now.since_last >= self.pace(now.last_cost)
+    }
+
+    /// Under load, the time from one cut to the next.
+    pub fn pace(&self, last_cost: Duration) -> Duration {
+        last_cost.saturating_mul(4).clamp(self.shortest, self.longest)
     }
 }
 

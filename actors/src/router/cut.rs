@@ -1,19 +1,45 @@
-//! What a tenure has gathered since its last cut, besides what its incidents hold. Pure.
+//! What a tenure has gathered since its last cut, besides what its children hold; and how answers become a batch. Pure.
 
-use crate::project::state::{ProjectState, metric_name};
+use crate::dead_letter::DeadLetter;
+use crate::incident::messages::Snapshot;
+use crate::project::messages::{BucketKey, Minutes};
+use crate::project::state::metric_name;
 use chrono::{DateTime, Utc};
 use hashbrown::HashMap;
-use schema::event::EventType;
+use schema::flush::{CheckpointAdvance, FlushBatch};
 use schema::snapshot::{BucketDelta, LedgerDelta, LogGap};
-use std::collections::BTreeMap;
+
+/// What can become of a record; the ledger's `outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// It changed the counts.
+    Counted,
+    /// Its event id had been counted.
+    Duplicate,
+    /// It went to the dead letters.
+    DeadLettered,
+}
+
+impl Outcome {
+    /// As in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Duplicate => "duplicate",
+            Self::DeadLettered => "dead_lettered",
+        }
+    }
+}
 
 /// Deltas of one partition since the last cut.
 #[derive(Debug, Default)]
 pub struct Gathered {
-    projects: HashMap<Box<str>, ProjectState>,
-    ledger: BTreeMap<(Box<str>, &'static str), i64>,
+    ledger: HashMap<Box<str>, [i64; 3]>,
+    undone: Vec<(Box<str>, BucketKey)>,
     /// Holes met.
     pub gaps: Vec<LogGap>,
+    /// Records that could not be handled.
+    pub dead_letters: Vec<DeadLetter>,
     /// Records routed.
     pub records: usize,
     /// Received time of the last event.
@@ -21,45 +47,117 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// A counted event.
-    pub fn count(&mut self, project: &str, environment: &str, event_type: EventType, at: DateTime<Utc>) {
-        let key = (environment.into(), at.timestamp().div_euclid(60), event_type);
-        self.projects.entry(project.into()).or_default().add(key, 1);
-        self.enter(project, "counted");
-    }
-
     /// Adds one event to a line of the ledger.
-    pub fn enter(&mut self, project: &str, outcome: &'static str) {
-        *self.ledger.entry((project.into(), outcome)).or_insert(0) += 1;
+    pub fn enter(&mut self, project: &str, outcome: Outcome) {
+        self.add(project, outcome, 1);
     }
 
-    /// The ledger's rows.
-    pub fn ledger(&self) -> Vec<LedgerDelta> {
-        let row = |((project, outcome), events): (&(Box<str>, &'static str), &i64)| LedgerDelta {
-            project_id: project.to_string(),
-            outcome,
-            events: *events,
+    /// A record that had been counted since the last cut turns out to be a dead letter.
+    pub fn bury(&mut self, project: &str, letter: DeadLetter) {
+        self.add(project, Outcome::Counted, -1);
+        self.add(project, Outcome::DeadLettered, 1);
+        self.dead_letters.push(letter);
+    }
+
+    /// The project's answer at this cut will contain one event too many in this bucket.
+    pub fn undo(&mut self, project: &str, bucket: BucketKey) {
+        self.undone.push((project.into(), bucket));
+    }
+
+    fn add(&mut self, project: &str, outcome: Outcome, events: i64) {
+        let lines = match self.ledger.get_mut(project) {
+            Some(lines) => lines,
+            None => self.ledger.entry(project.into()).or_default(),
         };
-        self.ledger.iter().map(row).collect()
+        let [counted, duplicate, dead] = lines;
+        *match outcome {
+            Outcome::Counted => counted,
+            Outcome::Duplicate => duplicate,
+            Outcome::DeadLettered => dead,
+        } += events;
     }
 
-    /// The projects' minutes.
-    pub fn buckets(&mut self) -> Vec<BucketDelta> {
-        let mut rows = Vec::new();
-        for (project, state) in &mut self.projects {
-            for ((environment, minute, event_type), value) in state.take_changes() {
-                rows.extend(minute_start(minute).map(|bucket_time| BucketDelta {
-                    bucket_time,
-                    metric_name: metric_name(event_type),
-                    project_id: project.to_string(),
-                    environment: environment.to_string(),
-                    fingerprint: String::new(),
-                    value,
-                }));
+    fn ledger(&self) -> Vec<LedgerDelta> {
+        let outcomes = [Outcome::Counted, Outcome::Duplicate, Outcome::DeadLettered];
+        let lines = self.ledger.iter().flat_map(|(project, events)| {
+            outcomes.iter().zip(events).filter(|(_, events)| **events != 0).map(|(outcome, events)| LedgerDelta {
+                project_id: project.to_string(),
+                outcome: outcome.as_str(),
+                events: *events,
+            })
+        });
+        lines.collect()
+    }
+
+    /// Everything of this cut as one batch.
+    pub fn into_batch(
+        self,
+        checkpoint: CheckpointAdvance,
+        incidents: Vec<Snapshot>,
+        mut projects: Vec<Minutes>,
+    ) -> (FlushBatch, Vec<DeadLetter>) {
+        let mut batch = FlushBatch {
+            checkpoint,
+            incidents: Vec::with_capacity(incidents.len()),
+            opened: Vec::new(),
+            samples: Vec::new(),
+            transitions: Vec::new(),
+            outcomes: Vec::new(),
+            buckets: Vec::new(),
+            ledger: self.ledger(),
+            gaps: self.gaps,
+        };
+        for snapshot in incidents {
+            add_incident(&mut batch, snapshot);
+        }
+        for (project, bucket) in &self.undone {
+            for minutes in projects.iter_mut().filter(|minutes| *minutes.project_id == **project) {
+                if let Some((_, events)) = minutes.buckets.iter_mut().find(|(key, _)| key == bucket) {
+                    *events -= 1;
+                }
             }
         }
-        rows
+        for minutes in projects {
+            add_project(&mut batch, minutes);
+        }
+        (batch, self.dead_letters)
     }
+}
+
+fn add_incident(batch: &mut FlushBatch, snapshot: Snapshot) {
+    let changes = snapshot.changes;
+    if let Some(newest) = changes.incidents.last() {
+        batch.buckets.extend(changes.minutes.iter().filter_map(|(minute, value)| {
+            minute_start(*minute).map(|bucket_time| BucketDelta {
+                bucket_time,
+                metric_name: "errors",
+                project_id: newest.project_id.clone(),
+                environment: newest.environment.clone(),
+                fingerprint: newest.fingerprint.clone(),
+                value: *value,
+            })
+        }));
+    }
+    batch.incidents.extend(changes.incidents);
+    batch.opened.extend(changes.opened);
+    batch.samples.extend(snapshot.samples);
+    batch.transitions.extend(changes.transitions);
+    batch.outcomes.extend(changes.outcomes);
+}
+
+fn add_project(batch: &mut FlushBatch, minutes: Minutes) {
+    batch.buckets.extend(minutes.buckets.into_iter().filter(|(_, events)| *events != 0).filter_map(
+        |((minute, event_type, environment), value)| {
+            minute_start(minute).map(|bucket_time| BucketDelta {
+                bucket_time,
+                metric_name: metric_name(event_type),
+                project_id: minutes.project_id.to_string(),
+                environment: environment.to_string(),
+                fingerprint: String::new(),
+                value,
+            })
+        },
+    ));
 }
 
 /// Start of a unix minute; none beyond the years that a time can hold.

@@ -8,12 +8,17 @@ use hashbrown::HashMap;
 /// 128 bits of BLAKE3 over project and event id.
 pub type DedupeKey = u128;
 
-/// The key of one event.
-pub fn dedupe_key(project_id: &str, event_id: &str) -> DedupeKey {
+/// The key of one event. One that was taken back out of the dead letters is another than the one that went there,
+/// as many times as it was taken back.
+pub fn dedupe_key(project_id: &str, event_id: &str, retries: u32) -> DedupeKey {
     let mut hasher = blake3::Hasher::new();
     hasher.update(project_id.as_bytes());
     hasher.update(&[0]);
     hasher.update(event_id.as_bytes());
+    if retries > 0 {
+        hasher.update(&[0]);
+        hasher.update(&retries.to_le_bytes());
+    }
     let mut head = [0; 16];
     hasher.finalize_xof().fill(&mut head);
     u128::from_le_bytes(head)
@@ -77,8 +82,9 @@ mod tests {
 
     #[test]
     fn keys_do_not_run_into_each_other() {
-        assert_ne!(dedupe_key("ab", "c"), dedupe_key("a", "bc"));
-        assert_eq!(dedupe_key("a", "b"), dedupe_key("a", "b"));
+        assert_ne!(dedupe_key("ab", "c", 0), dedupe_key("a", "bc", 0));
+        assert_ne!(dedupe_key("a", "b", 0), dedupe_key("a", "b", 1));
+        assert_eq!(dedupe_key("a", "b", 0), dedupe_key("a", "b", 0));
     }
 
     #[test]

@@ -1,7 +1,12 @@
-//! One partition, one tenure: what is new, and when it becomes durable.
+//! One partition, one tenure: what is new, who counts it, and when it becomes durable.
+//!
+//! The poll thread sends batches; the router's children are its IncidentActors and ProjectActors, all on one arbiter; cuts
+//! go to the Flusher. When a router dies its memory is forgotten and the next tenure begins at the checkpoint.
 
+pub mod actor;
 pub mod barrier;
-pub mod dedupe;
-
 pub mod cut;
-pub mod tenure;
+pub mod dedupe;
+mod isolation;
+pub mod nursery;
+pub mod sort;

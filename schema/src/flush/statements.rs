@@ -30,7 +30,7 @@ pub(super) async fn advance_checkpoint(
     .bind::<BigInt, _>(advance.next_offset)
     .bind::<Nullable<Timestamptz>, _>(advance.complete_until)
     .bind::<BigInt, _>(advance.high_watermark)
-    .bind::<Text, _>(advance.group)
+    .bind::<Text, _>(&advance.group)
     .bind::<Text, _>(&advance.topic)
     .bind::<Integer, _>(advance.partition)
     .bind::<BigInt, _>(advance.from_offset)
@@ -58,8 +58,7 @@ pub(super) async fn upsert_incidents(
              $15::timestamptz[], $16::text[], $17::int[], $18::bigint[]) \
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, severity = excluded.severity, \
              event_count = excluded.event_count, first_seen = excluded.first_seen, last_seen = excluded.last_seen, \
-             resolved_at = excluded.resolved_at, applied_through = excluded.applied_through \
-         WHERE i.applied_through < excluded.applied_through",
+             resolved_at = excluded.resolved_at, applied_through = excluded.applied_through",
     )
     .bind::<Array<Text>, _>(column(&rows, |row| row.id.as_str()))
     .bind::<Array<Text>, _>(column(&rows, |row| row.org_id.as_str()))

@@ -100,7 +100,9 @@ async fn accept(
         rate.take(&principal, prepared.events)?;
     }
     let answer = prepared.answer.to_json().map_err(Problem::internal)?;
+    let events = prepared.records.len();
     state.log.append_all(principal.project_id.as_str().into(), prepared.records).await?;
+    state.accepted.add(&principal.project_id, events);
     Ok(HttpResponse::Accepted().content_type("application/json").body(answer))
 }
 

@@ -7,9 +7,10 @@
 //! `body` reads and decompresses -> `split` finds the events -> `event` checks one and writes its envelope ->
 //! `prepare` puts records and answer together -> `handlers` appends. All but the first and the last are pure.
 
+pub mod accepted;
 pub mod answer;
 mod body;
-mod clock;
+pub mod clock;
 mod document;
 mod event;
 pub mod handlers;
@@ -20,6 +21,7 @@ mod split;
 
 use crate::auth::Keys;
 use crate::producer::LogWriter;
+use accepted::Accepted;
 use actix_web::web::{self, ServiceConfig};
 use rate::EventRate;
 use serde::Deserialize;
@@ -45,15 +47,16 @@ pub struct IngestConfig {
 pub struct IngestState {
     keys: Keys,
     log: LogWriter,
+    accepted: Accepted,
     rate: Option<EventRate>,
     large: Arc<Semaphore>,
 }
 
 impl IngestState {
     /// Of the parts that `run.rs` makes.
-    pub fn new(keys: Keys, log: LogWriter, config: &IngestConfig) -> Self {
+    pub fn new(keys: Keys, log: LogWriter, accepted: Accepted, config: &IngestConfig) -> Self {
         let rate = config.ingest_rate.map(EventRate::per_second);
-        Self { keys, log, rate, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) }
+        Self { keys, log, accepted, rate, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) }
     }
 }
 

@@ -19,6 +19,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 use web::auth::Keys;
 use web::error::problem_defaults;
+use web::ingest::accepted::Accepted;
 use web::ingest::{IngestConfig, IngestState, routes};
 use web::producer::LogWriter;
 use web::request_id::request_id;
@@ -79,7 +80,7 @@ impl Rig {
         seed_demo(&mut test_database.connect().await, KEY).await.unwrap();
         let url = options.database_url.map_or(test_database.url().to_owned(), |route| route(test_database.url()));
         let log = LogWriter::new(options.kafka, &topic).unwrap();
-        let state = IngestState::new(Keys::new(database(&url)), log, &options.config);
+        let state = IngestState::new(Keys::new(database(&url)), log, Accepted::default(), &options.config);
         let server = HttpServer::new(move || {
             App::new().configure(problem_defaults).configure(routes(state.clone())).wrap(from_fn(request_id))
         })

@@ -1,0 +1,84 @@
+//! How far a tenure is: written by its router, read by the poll thread and the operator's view.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+
+/// Figures of one tenure. Each is exact by itself; together they are a glance, not a cut.
+#[derive(Debug, Default)]
+pub struct Progress {
+    position: AtomicI64,
+    durable: AtomicI64,
+    high_watermark: AtomicI64,
+    residents: AtomicUsize,
+    undurable: AtomicUsize,
+    is_flushing: AtomicBool,
+    is_paused: AtomicBool,
+}
+
+impl Progress {
+    /// Both offsets at the start of a tenure.
+    pub fn starting_at(offset: i64) -> Self {
+        Self { position: AtomicI64::new(offset), durable: AtomicI64::new(offset), ..Self::default() }
+    }
+
+    /// First offset that is not routed yet.
+    pub fn position(&self) -> i64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    /// First offset that no transaction contains yet.
+    pub fn durable(&self) -> i64 {
+        self.durable.load(Ordering::Relaxed)
+    }
+
+    /// The log's end as it was last seen; 0 before the first answer.
+    pub fn high_watermark(&self) -> i64 {
+        self.high_watermark.load(Ordering::Relaxed)
+    }
+
+    /// Records of the log that no transaction contains yet.
+    pub fn lag(&self) -> i64 {
+        self.high_watermark().saturating_sub(self.durable()).max(0)
+    }
+
+    /// IncidentActors alive.
+    pub fn residents(&self) -> usize {
+        self.residents.load(Ordering::Relaxed)
+    }
+
+    /// Records routed since the last cut.
+    pub fn undurable(&self) -> usize {
+        self.undurable.load(Ordering::Relaxed)
+    }
+
+    /// Whether a flush is on its way.
+    pub fn is_flushing(&self) -> bool {
+        self.is_flushing.load(Ordering::Relaxed)
+    }
+
+    /// Whether the partition is paused because the router's inbox is full.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_routed(&self, position: i64, undurable: usize, residents: usize) {
+        self.position.store(position, Ordering::Relaxed);
+        self.undurable.store(undurable, Ordering::Relaxed);
+        self.residents.store(residents, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_flushing(&self, is_flushing: bool) {
+        self.is_flushing.store(is_flushing, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_durable(&self, offset: i64) {
+        self.durable.store(offset, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_high_watermark(&self, offset: i64) {
+        self.high_watermark.store(offset, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_paused(&self, is_paused: bool) {
+        self.is_paused.store(is_paused, Ordering::Relaxed);
+    }
+}

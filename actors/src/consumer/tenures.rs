@@ -1,0 +1,299 @@
+//! What happens while the group hands partitions over: callbacks run on the poll thread and may block.
+
+use super::batch::RecordBatch;
+use super::controls::Controls;
+use super::progress::Progress;
+use crate::config::{Database, EngineConfig};
+use crate::flusher::messages::FlusherAddress;
+use crate::flusher::retry::Patience;
+use crate::router::actor::{PartitionRouter, TenureError, Title};
+use crate::router::dedupe::DedupeWindow;
+use crate::supervision::child::ExitReason;
+use actix::ArbiterHandle;
+use futures_util::FutureExt;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use schema::checkpoint::{Rewind, Tenure};
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// How long a revoked tenure may take for its last flush; after that the fence protects the next owner.
+const LAST_FLUSH: Duration = Duration::from_secs(8);
+/// How long the broker may take to tell a partition's bounds.
+const WATERMARKS: Duration = Duration::from_secs(5);
+
+/// How a tenure ended.
+#[derive(Debug)]
+pub struct TenureEnded {
+    /// Partition.
+    pub partition: i32,
+    /// Its fencing token.
+    pub epoch: i64,
+    /// Why.
+    pub reason: ExitReason,
+}
+
+struct Running {
+    epoch: i64,
+    /// None after the tenure was asked to end or has ended by itself.
+    inbox: Option<mpsc::Sender<RecordBatch>>,
+    progress: Arc<Progress>,
+}
+
+/// A tenure as the outside sees it.
+#[derive(Clone, Debug)]
+pub struct TenureView {
+    /// Partition.
+    pub partition: i32,
+    /// Its fencing token.
+    pub epoch: i64,
+    /// Whether it still takes records.
+    pub is_alive: bool,
+    /// Figures.
+    pub progress: Arc<Progress>,
+}
+
+/// What a tenure needs of the rest of the engine.
+#[derive(Clone)]
+pub(crate) struct Links {
+    pub database: Database,
+    pub flusher: FlusherAddress,
+    pub arbiters: Vec<ArbiterHandle>,
+    /// Drives the database calls that the callbacks wait for; not the poll thread's own.
+    pub runtime: tokio::runtime::Handle,
+    pub controls: Arc<Controls>,
+}
+
+/// Starts a tenure for each partition assigned and ends it when the partition is revoked.
+#[expect(missing_debug_implementations, reason = "a database connection has no Debug")]
+pub struct Tenures {
+    config: Arc<EngineConfig>,
+    links: Links,
+    running: Mutex<HashMap<i32, Running>>,
+    ends: (blocking::Sender<TenureEnded>, Mutex<blocking::Receiver<TenureEnded>>),
+}
+
+impl Tenures {
+    pub(crate) fn new(config: Arc<EngineConfig>, links: Links) -> Self {
+        let (tell, told) = blocking::channel();
+        Self { config, links, running: Mutex::default(), ends: (tell, Mutex::new(told)) }
+    }
+
+    /// Where the records of a partition go now; none if it is not ours.
+    pub fn inbox(&self, partition: i32) -> Option<mpsc::Sender<RecordBatch>> {
+        self.lock().get(&partition).and_then(|running| running.inbox.clone())
+    }
+
+    /// The tenures of this process.
+    pub fn view(&self) -> Vec<TenureView> {
+        let running = self.lock();
+        let mut all: Vec<TenureView> = running
+            .iter()
+            .map(|(partition, running)| TenureView {
+                partition: *partition,
+                epoch: running.epoch,
+                is_alive: running.inbox.is_some(),
+                progress: Arc::clone(&running.progress),
+            })
+            .collect();
+        all.sort_by_key(|tenure| tenure.partition);
+        all
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<i32, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a partition over and starts its router. Returns the offset from which to fetch: somewhat before the
+    /// checkpoint, so that the dedupe window is filled from the log.
+    /// None if the engine is asked to end before the database answers.
+    pub fn begin(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Option<i64> {
+        let tenure = self.links.runtime.block_on(self.claim(partition))?;
+        let tenure = self.reconcile(consumer, partition, tenure);
+        let title = Title {
+            topic: Arc::from(self.config.topic.as_str()),
+            partition,
+            epoch: tenure.epoch,
+            next_offset: tenure.next_offset,
+        };
+        let from = DedupeWindow::new(self.config.dedupe_records, 0).read_again_from(title.next_offset);
+        self.start(title);
+        Some(from)
+    }
+
+    /// Without the database there is no start offset, so this waits for it.
+    async fn claim(&self, partition: i32) -> Option<Tenure> {
+        let mut wait = Patience::default();
+        while !self.links.controls.is_stopping() {
+            let claimed = match self.links.database.get().await {
+                Ok(mut connection) => {
+                    schema::checkpoint::claim(&mut connection, &self.config.group, &self.config.topic, partition)
+                        .await
+                        .map_err(|error| error.to_string())
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            match claimed {
+                Ok(tenure) => return Some(tenure),
+                Err(error) => wait.after(&error, "cannot claim a partition, will try again").await,
+            }
+        }
+        None
+    }
+
+    /// A log that ends before our checkpoint is not the log that we read: the difference is recorded as a gap (G7)
+    /// and reading begins at its start.
+    fn reconcile(&self, consumer: &BaseConsumer<Self>, partition: i32, tenure: Tenure) -> Tenure {
+        let bounds = match consumer.fetch_watermarks(&self.config.topic, partition, WATERMARKS) {
+            Ok(bounds) => bounds,
+            Err(error) => {
+                tracing::warn!(partition, %error, "the log does not tell its bounds; a gap would be seen later");
+                return tenure;
+            }
+        };
+        let (low, high) = bounds;
+        if tenure.next_offset <= high {
+            return tenure;
+        }
+        tracing::error!(partition, checkpoint = tenure.next_offset, log_end = high, "the log was re-created");
+        let rewind = Rewind {
+            group: &self.config.group,
+            topic: &self.config.topic,
+            partition,
+            epoch: tenure.epoch,
+            from_offset: high,
+            checkpoint: tenure.next_offset,
+            restart_at: low,
+        };
+        let rewound = self.links.runtime.block_on(async {
+            let mut connection = self.links.database.get().await.map_err(|error| error.to_string())?;
+            schema::checkpoint::rewind(&mut connection, &rewind).await.map_err(|error| error.to_string())
+        });
+        match rewound {
+            Ok(()) => Tenure { next_offset: low, ..tenure },
+            Err(error) => {
+                tracing::error!(partition, error, "cannot record that the log was re-created");
+                tenure
+            }
+        }
+    }
+
+    fn start(&self, title: Title) {
+        let (inbox, records) = mpsc::channel(self.config.batches_waiting);
+        let (partition, epoch) = (title.partition, title.epoch);
+        let progress = Arc::new(Progress::starting_at(title.next_offset));
+        tracing::info!(partition, epoch, next_offset = title.next_offset, "tenure begins");
+        let turn = usize::try_from(partition).unwrap_or(0) % self.links.arbiters.len().max(1);
+        let (config, links, tell) = (Arc::clone(&self.config), self.links.clone(), self.ends.0.clone());
+        self.lock().insert(partition, Running { epoch, inbox: Some(inbox), progress: Arc::clone(&progress) });
+        let life = async move {
+            let router = PartitionRouter::new(title, config, links.database, links.flusher, progress);
+            let ended = AssertUnwindSafe(router.run(records)).catch_unwind().await;
+            let reason = exit_reason(partition, ended);
+            // The poll thread is gone only when everything ends.
+            let _ = tell.send(TenureEnded { partition, epoch, reason });
+        };
+        let spawned = self.links.arbiters.get(turn).is_some_and(|arbiter| arbiter.spawn(life));
+        if !spawned {
+            let _ = self.ends.0.send(TenureEnded { partition, epoch, reason: ExitReason::Failed });
+        }
+    }
+
+    /// Tenures that ended though nobody asked them to.
+    pub fn reap(&self) -> Vec<TenureEnded> {
+        let ends = self.ends.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dead = Vec::new();
+        while let Ok(end) = ends.try_recv() {
+            let mut running = self.lock();
+            if let Some(tenure) = running.get_mut(&end.partition).filter(|tenure| tenure.epoch == end.epoch) {
+                tenure.inbox = None;
+                dead.push(end);
+            }
+        }
+        dead
+    }
+
+    /// Whether this partition's tenure has died and waits for its restart.
+    pub fn is_dead(&self, partition: i32) -> bool {
+        self.lock().get(&partition).is_some_and(|running| running.inbox.is_none())
+    }
+
+    /// Ends the tenures of these partitions, or all, each with a last flush.
+    pub fn end(&self, partitions: Option<&[i32]>) {
+        let ours: Vec<i32> = self.lock().keys().copied().collect();
+        let mut awaited = HashMap::new();
+        for partition in partitions.unwrap_or(&ours) {
+            if let Some(running) = self.lock().remove(partition)
+                && running.inbox.is_some()
+            {
+                awaited.insert(*partition, running.epoch);
+            }
+        }
+        let deadline = Instant::now() + LAST_FLUSH;
+        let ends = self.ends.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = Vec::new();
+        while !awaited.is_empty() {
+            let Ok(end) = ends.recv_timeout(deadline.saturating_duration_since(Instant::now())) else { break };
+            if awaited.get(&end.partition) == Some(&end.epoch) {
+                awaited.remove(&end.partition);
+            } else {
+                others.push(end);
+            }
+        }
+        for end in others {
+            let _ = self.ends.0.send(end);
+        }
+        for partition in awaited.keys() {
+            tracing::warn!(partition, "the last flush took too long; the fence protects the next owner");
+        }
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
+        for mut element in partitions.elements() {
+            let Some(from) = self.begin(consumer, element.partition()) else { continue };
+            if let Err(error) = element.set_offset(Offset::Offset(from)) {
+                tracing::error!(partition = element.partition(), %error, "cannot set the start offset");
+            }
+        }
+    }
+}
+
+fn exit_reason(partition: i32, ended: std::thread::Result<Result<(), TenureError>>) -> ExitReason {
+    match ended {
+        Ok(Ok(())) => ExitReason::Finished,
+        Ok(Err(error @ TenureError::Refused(_))) => {
+            tracing::warn!(partition, %error, "the partition has another owner");
+            ExitReason::Revoked
+        }
+        Ok(Err(error)) => {
+            tracing::error!(partition, %error, "a tenure failed");
+            ExitReason::Failed
+        }
+        Err(_) => ExitReason::Panicked,
+    }
+}
+
+impl ClientContext for Tenures {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // The poll thread says it once, with what follows from it.
+        tracing::debug!(%error, reason, "librdkafka reports an error");
+    }
+}
+
+impl ConsumerContext for Tenures {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => self.assign(consumer, partitions),
+            Rebalance::Revoke(partitions) => {
+                let revoked: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
+                self.end(Some(&revoked));
+            }
+            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Records that nobody could handle: kept byte for byte in `signals.dlq.v1`, with the reason.
+//!
+//! Header names are those of Kafka Connect (KIP-298), so that tools which know them show ours.
+
+use crate::flusher::retry::Patience;
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaResult;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::util::Timeout;
+use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One record on its way there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Partition that it came from.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value.
+    pub payload: Vec<u8>,
+    /// Whether it is a person's command.
+    pub is_command: bool,
+    /// How often it had been taken back before.
+    pub retries: u32,
+    /// `decode`, `incident`, `project` or `quarantine`.
+    pub stage: &'static str,
+    /// A sentence: the parser's, or the panic's message.
+    pub reason: String,
+}
+
+/// The way to the dead-letter topic.
+#[derive(Clone)]
+pub struct DeadLetterProducer {
+    producer: FutureProducer,
+    origin: Arc<str>,
+    topic: Arc<str>,
+}
+
+impl std::fmt::Debug for DeadLetterProducer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeadLetterProducer").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl DeadLetterProducer {
+    /// Connects when the first letter is sent. `origin` is the topic that the records come from.
+    ///
+    /// # Errors
+    /// librdkafka's, for settings that it does not know.
+    pub fn new(mut kafka: ClientConfig, origin: &str, topic: &str) -> KafkaResult<Self> {
+        kafka.set("enable.idempotence", "true").set("message.timeout.ms", "10000");
+        Ok(Self { producer: kafka.create()?, origin: origin.into(), topic: topic.into() })
+    }
+
+    /// Sends all, in order, and tries each again until it is acknowledged.
+    pub async fn send(&self, letters: &[DeadLetter]) {
+        for letter in letters {
+            let mut wait = Patience::default();
+            while let Err(error) = self.send_once(letter).await {
+                wait.after(&error, "a dead letter was not taken, will try again").await;
+            }
+        }
+    }
+
+    async fn send_once(&self, letter: &DeadLetter) -> Result<(), String> {
+        let record = FutureRecord::to(&self.topic)
+            .key(&letter.key)
+            .payload(&letter.payload)
+            .headers(headers(letter, &self.origin));
+        let sent = self.producer.send(record, Timeout::After(Duration::from_secs(10))).await;
+        sent.map(drop).map_err(|(error, _)| error.to_string())
+    }
+}
+
+fn headers(letter: &DeadLetter, origin: &str) -> OwnedHeaders {
+    let texts = [
+        ("__connect.errors.topic", origin.to_owned()),
+        ("__connect.errors.partition", letter.partition.to_string()),
+        ("__connect.errors.offset", letter.offset.to_string()),
+        ("__connect.errors.connector.name", schema::names::ENGINE_GROUP.to_owned()),
+        ("__connect.errors.stage", letter.stage.to_owned()),
+        ("__connect.errors.exception.message", letter.reason.clone()),
+        (RETRIES_HEADER, letter.retries.to_string()),
+    ];
+    let mut headers = OwnedHeaders::new_with_capacity(texts.len() + 1);
+    for (key, value) in &texts {
+        headers = headers.insert(Header { key, value: Some(value.as_bytes()) });
+    }
+    if letter.is_command {
+        headers = headers.insert(Header { key: KIND_HEADER, value: Some(KIND_COMMAND) });
+    }
+    headers
+}

@@ -1,0 +1,72 @@
+//! The actor: takes a flush, tries it until it is durable or refused for good.
+
+use super::messages::Flush;
+use super::retry::Patience;
+use crate::config::Database;
+use crate::dead_letter::DeadLetterProducer;
+use actix::{Actor, Context, Handler};
+use schema::flush::{Committed, FlushBatch, FlushError};
+
+/// Flushes that may wait; each partition has at most one.
+const MAILBOX: usize = 1_024;
+
+/// Writes the cuts of all routers of this process, those of different partitions side by side.
+#[expect(missing_debug_implementations, reason = "a database connection has no Debug")]
+pub struct Flusher {
+    database: Database,
+    dead_letters: DeadLetterProducer,
+}
+
+impl Flusher {
+    /// Owns nothing but ways to the servers.
+    pub fn new(database: Database, dead_letters: DeadLetterProducer) -> Self {
+        Self { database, dead_letters }
+    }
+}
+
+impl Actor for Flusher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Flush> for Flusher {
+    type Result = ();
+
+    fn handle(&mut self, flush: Flush, _: &mut Self::Context) {
+        let (database, dead_letters) = (self.database.clone(), self.dead_letters.clone());
+        // A task of its own: it outlives nothing, since a flush that nobody waits for stops at its next failure.
+        actix::spawn(async move {
+            let Flush { batch, dead_letters: dead, mut reply } = flush;
+            let done = tokio::select! {
+                done = async {
+                    // First the letters, then the transaction that counts them: a crash in between repeats a letter,
+                    // which its origin tells, and never loses one.
+                    dead_letters.send(&dead).await;
+                    commit(&database, &batch).await
+                } => done,
+                () = reply.closed() => return,
+            };
+            // The router may have been revoked while this was written.
+            let _ = reply.send(done);
+        });
+    }
+}
+
+/// Tries the same batch again until the database has it or the fence refuses it: a later flush can never overtake a
+/// failed one.
+async fn commit(database: &Database, batch: &FlushBatch) -> Result<Committed, FlushError> {
+    let mut wait = Patience::default();
+    loop {
+        let failed = match database.get().await {
+            Ok(mut connection) => match schema::flush::commit(&mut connection, batch).await {
+                Err(FlushError::Database(error)) => error.to_string(),
+                done => return done,
+            },
+            Err(error) => error.to_string(),
+        };
+        wait.after(&failed, "a flush failed, will try again").await;
+    }
+}

@@ -1,0 +1,333 @@
+//! The router: routes records, wakes children, cuts, and hands cuts to the Flusher while it routes on.
+//!
+//! Runs as one task on an arbiter with its children beside it. It ends when its inbox closes (the partition was revoked
+//! or the process stops), after a last flush; or when the fence refuses it.
+
+use super::barrier::{BarrierPolicy, Pressure};
+use super::cut::Gathered;
+use super::dedupe::DedupeWindow;
+use super::isolation::Strikes;
+use super::nursery::{Child, Nursery};
+use super::sort::Sorter;
+use crate::config::{Database, EngineConfig};
+use crate::consumer::batch::RecordBatch;
+use crate::consumer::progress::Progress;
+use crate::flusher::messages::{Flush, FlusherAddress};
+use crate::flusher::retry::Patience;
+use crate::incident::actor::{IncidentActor, LogPlace};
+use crate::incident::messages::{Record, Snapshot};
+use crate::project::actor::ProjectActor;
+use crate::project::messages::{Minutes, Observation};
+use hashbrown::HashMap;
+use schema::flush::{CheckpointAdvance, Committed, FlushError, SAMPLES_KEPT};
+use schema::snapshot::{IncidentSnapshot, LogGap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+impl Child for IncidentActor {
+    type Record = Record;
+    type Snapshot = Snapshot;
+}
+
+impl Child for ProjectActor {
+    type Record = Observation;
+    type Snapshot = Minutes;
+}
+
+/// Why a tenure ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum TenureError {
+    /// The fence.
+    #[error(transparent)]
+    Refused(#[from] FlushError),
+    /// The Flusher is gone, and with it the answer to a flush.
+    #[error("the flusher died")]
+    FlusherDied,
+    /// A child dies again and again, and not of one record.
+    #[error("a child keeps dying: {0}")]
+    ChildDies(String),
+}
+
+/// What identifies the tenure.
+#[derive(Clone, Debug)]
+pub struct Title {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// Fencing token.
+    pub epoch: i64,
+    /// First offset that is not durable.
+    pub next_offset: i64,
+}
+
+/// A cut on its way to the database.
+struct InFlight {
+    next_offset: i64,
+    began: Instant,
+    answer: oneshot::Receiver<Result<Committed, FlushError>>,
+}
+
+/// The router of one partition.
+#[expect(missing_debug_implementations, reason = "a database connection has no Debug")]
+pub struct PartitionRouter {
+    pub(super) title: Title,
+    config: Arc<EngineConfig>,
+    database: Database,
+    flusher: FlusherAddress,
+    progress: Arc<Progress>,
+    place: Arc<LogPlace>,
+    sorter: Sorter,
+    pub(super) incidents: Nursery<IncidentActor>,
+    pub(super) projects: Nursery<ProjectActor>,
+    pub(super) gathered: Gathered,
+    pub(super) strikes: Strikes,
+    position: i64,
+    is_caught_up: bool,
+    in_flight: Option<InFlight>,
+    last_cut: Instant,
+    last_cost: Duration,
+}
+
+impl PartitionRouter {
+    /// A router that owns the partition from `title.next_offset` on.
+    pub fn new(
+        title: Title,
+        config: Arc<EngineConfig>,
+        database: Database,
+        flusher: FlusherAddress,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let window = DedupeWindow::new(config.dedupe_records, config.dedupe_age_ms);
+        Self {
+            position: title.next_offset,
+            place: Arc::new(LogPlace { topic: title.topic.to_string(), partition: title.partition }),
+            sorter: Sorter::new(title.partition, window),
+            title,
+            config,
+            database,
+            flusher,
+            progress,
+            incidents: Nursery::default(),
+            projects: Nursery::default(),
+            gathered: Gathered::default(),
+            strikes: Strikes::default(),
+            is_caught_up: false,
+            in_flight: None,
+            last_cut: Instant::now(),
+            last_cost: Duration::ZERO,
+        }
+    }
+
+    /// Routes until the inbox closes, cutting whenever the policy says so.
+    ///
+    /// # Errors
+    /// [`TenureError`]; the durable state is then that of the last flush.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<RecordBatch>) -> Result<(), TenureError> {
+        loop {
+            let has_room = self.gathered.records < self.config.flush_records;
+            let pace = self.policy().pace(self.last_cost).saturating_sub(self.last_cut.elapsed());
+            let waits_for_pace = self.in_flight.is_none() && self.gathered.records > 0;
+            tokio::select! {
+                biased;
+                landed = landed(&mut self.in_flight) => self.land(landed?).await,
+                batch = inbox.recv(), if has_room => match batch {
+                    Some(batch) => self.route(batch).await?,
+                    None => break,
+                },
+                () = tokio::time::sleep(pace), if waits_for_pace => {}
+            }
+            if self.in_flight.is_none() && self.is_due(!inbox.is_empty()) {
+                self.cut().await?;
+            }
+        }
+        self.settle().await?;
+        self.cut().await?;
+        self.settle().await
+    }
+
+    fn policy(&self) -> BarrierPolicy {
+        BarrierPolicy {
+            most_records: self.config.flush_records,
+            shortest: self.config.shortest_pace,
+            longest: self.config.longest_pace,
+        }
+    }
+
+    fn is_due(&self, is_waiting: bool) -> bool {
+        self.policy().is_due(Pressure {
+            records: self.gathered.records,
+            more_waiting: is_waiting || !self.is_caught_up,
+            since_last: self.last_cut.elapsed(),
+            last_cost: self.last_cost,
+        })
+    }
+
+    async fn route(&mut self, batch: RecordBatch) -> Result<(), TenureError> {
+        self.is_caught_up = batch.caught_up;
+        let batch = Arc::new(batch);
+        for (index, (raw, payload)) in batch.iter().enumerate() {
+            if raw.offset < self.title.next_offset {
+                self.sorter.remember(raw, payload);
+            } else if raw.offset >= self.position {
+                self.advance(raw.offset);
+                self.draft(&batch, index);
+            }
+        }
+        self.wake().await;
+        for slot in self.incidents.deliver(&batch).await {
+            self.revive_incident(slot).await?;
+        }
+        for slot in self.projects.deliver(&batch).await {
+            self.revive_project(slot).await?;
+        }
+        self.progress.set_routed(self.position, self.gathered.records, self.incidents.len());
+        Ok(())
+    }
+
+    fn advance(&mut self, offset: i64) {
+        if offset > self.position {
+            self.gathered.gaps.push(LogGap { from_offset: self.position, to_offset: offset });
+        }
+        self.position = offset.saturating_add(1);
+        self.gathered.records += 1;
+    }
+
+    fn draft(&mut self, batch: &RecordBatch, index: usize) {
+        let Some(sorted) = self.sorter.sort(batch, index, &mut self.gathered) else { return };
+        if let Some(observation) = sorted.observation {
+            self.projects.draft(&sorted.project, "", observation);
+        }
+        if let Some((fingerprint, record)) = sorted.incident {
+            self.incidents.draft(&sorted.project, &fingerprint, record);
+        }
+    }
+
+    /// Starts a child for each key that has none, all incidents' rows loaded with one query.
+    async fn wake(&mut self) {
+        for slot in self.projects.take_unborn() {
+            self.bear_project(slot);
+        }
+        let unborn = self.incidents.take_unborn();
+        if !unborn.is_empty() {
+            self.bear_incidents(&unborn).await;
+        }
+    }
+
+    pub(super) fn bear_project(&mut self, slot: usize) {
+        let Some((project, _)) = self.projects.key(slot) else { return };
+        let project: Arc<str> = Arc::from(&**project);
+        self.projects.bear(slot, |life, deaths| ProjectActor::new(project, life, deaths));
+    }
+
+    pub(super) async fn bear_incidents(&mut self, slots: &[usize]) {
+        let mut rows = self.load(slots).await;
+        for &slot in slots {
+            let row = self.incidents.key(slot).and_then(|key| rows.remove(key));
+            let place = Arc::clone(&self.place);
+            self.incidents.bear(slot, |life, deaths| IncidentActor::new(row, place, life, deaths));
+        }
+    }
+
+    async fn load(&self, slots: &[usize]) -> HashMap<super::nursery::Key, IncidentSnapshot> {
+        let keys: Vec<_> = slots.iter().filter_map(|slot| self.incidents.key(*slot)).collect();
+        let projects: Vec<&str> = keys.iter().map(|key| &*key.0).collect();
+        let fingerprints: Vec<&str> = keys.iter().map(|key| &*key.1).collect();
+        let mut wait = Patience::default();
+        loop {
+            let loaded = match self.database.get().await {
+                Ok(mut connection) => schema::wake::newest_incidents(&mut connection, &projects, &fingerprints)
+                    .await
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match loaded {
+                Ok(rows) => {
+                    let key =
+                        |row: &IncidentSnapshot| (row.project_id.as_str().into(), row.fingerprint.as_str().into());
+                    return rows.into_iter().map(|row| (key(&row), row)).collect();
+                }
+                Err(error) => wait.after(&error, "cannot load incidents, will try again").await,
+            }
+        }
+    }
+
+    /// A consistent cut at `position` through all dirty children, on its way in one transaction.
+    async fn cut(&mut self) -> Result<(), TenureError> {
+        if self.gathered.records == 0 {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let projects = self.project_answers().await?;
+        let incidents = self.incident_answers().await?;
+        self.incidents.forget_letters();
+        self.projects.forget_letters();
+        let gathered = std::mem::take(&mut self.gathered);
+        let checkpoint = self.checkpoint(&gathered);
+        let next_offset = checkpoint.next_offset;
+        let (batch, dead_letters) = gathered.into_batch(checkpoint, incidents, projects);
+        let (reply, answer) = oneshot::channel();
+        self.progress.set_flushing(true);
+        self.flusher
+            .send(Flush { batch: Box::new(batch), dead_letters, reply })
+            .await
+            .map_err(|_| TenureError::FlusherDied)?;
+        self.in_flight = Some(InFlight { next_offset, began, answer });
+        self.last_cut = began;
+        Ok(())
+    }
+
+    /// Newest samples that a cut asks of each incident: few when many changed, for each is a row to write.
+    pub(super) fn samples_wanted(&self) -> usize {
+        if self.incidents.dirty().len() > 1_000 { 1 } else { usize::try_from(SAMPLES_KEPT).unwrap_or(1) }
+    }
+
+    fn checkpoint(&self, gathered: &Gathered) -> CheckpointAdvance {
+        CheckpointAdvance {
+            group: self.config.group.clone(),
+            topic: self.title.topic.to_string(),
+            partition: self.title.partition,
+            epoch: self.title.epoch,
+            from_offset: self.title.next_offset,
+            next_offset: self.position,
+            complete_until: gathered.complete_until,
+            high_watermark: self.position.saturating_add(i64::from(!self.is_caught_up)),
+        }
+    }
+
+    /// A flush is durable: the checkpoint is there, and what is clean may make room.
+    async fn land(&mut self, landed: InFlight) {
+        self.title.next_offset = landed.next_offset;
+        self.last_cost = landed.began.elapsed();
+        self.progress.set_flushing(false);
+        self.progress.set_durable(landed.next_offset);
+        let gone = self.incidents.make_room(self.config.residents).await;
+        let gone = gone + self.projects.make_room(self.config.residents).await;
+        if gone > 0 {
+            tracing::debug!(partition = self.title.partition, gone, "idle children made room");
+            self.progress.set_routed(self.position, self.gathered.records, self.incidents.len());
+        }
+    }
+
+    /// Waits until nothing is in flight, so that the durable rows are those of the last cut.
+    pub(super) async fn settle(&mut self) -> Result<(), TenureError> {
+        while self.in_flight.is_some() {
+            let flush = landed(&mut self.in_flight).await?;
+            self.title.next_offset = flush.next_offset;
+            self.last_cost = flush.began.elapsed();
+            self.progress.set_flushing(false);
+            self.progress.set_durable(flush.next_offset);
+        }
+        Ok(())
+    }
+}
+
+/// The flush in flight, once it is durable. Never, while none is: a branch of a select that waits.
+async fn landed(in_flight: &mut Option<InFlight>) -> Result<InFlight, TenureError> {
+    let Some(flush) = in_flight.as_mut() else { return std::future::pending().await };
+    let answer = (&mut flush.answer).await;
+    let flush = in_flight.take().ok_or(TenureError::FlusherDied)?;
+    answer.map_err(|_| TenureError::FlusherDied)??;
+    Ok(flush)
+}

@@ -1,0 +1,286 @@
+//! The children of one kind that live with a router: who is resident, who has undurable records, who makes room.
+//!
+//! A child is addressed by its slot, found once a record; a fingerprint is hashed once on its way.
+
+use crate::consumer::batch::RecordBatch;
+use crate::supervision::mail::{Apply, Death, Deaths, Leave, Letter, Life, Placed, TakeSnapshot};
+use actix::{Actor, Addr, Context, Handler};
+use hashbrown::{Equivalent, HashMap};
+use slab::Slab;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// A kind of child.
+pub trait Child:
+    Actor<Context = Context<Self>> + Handler<Apply<Self::Record>> + Handler<TakeSnapshot<Self::Snapshot>> + Handler<Leave>
+{
+    /// What it is sent.
+    type Record: Placed + Clone + std::fmt::Debug + Send + Sync + 'static;
+    /// What it answers at a cut.
+    type Snapshot: Send + 'static;
+}
+
+/// (project, fingerprint); a ProjectActor's fingerprint is empty.
+pub type Key = (Box<str>, Box<str>);
+
+#[derive(Hash)]
+struct KeyRef<'a>(&'a str, &'a str);
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.1 == &*key.1 && self.0 == &*key.0
+    }
+}
+
+struct Resident<C: Child> {
+    key: Key,
+    address: Option<Addr<C>>,
+    generation: u32,
+    /// Records of the batch at hand.
+    draft: SmallVec<[C::Record; 1]>,
+    /// Letters that no cut contains yet.
+    since_cut: Vec<Arc<Letter<C::Record>>>,
+    last_used: u64,
+}
+
+/// Children by slot.
+pub struct Nursery<C: Child> {
+    residents: Slab<Resident<C>>,
+    slots: HashMap<Key, usize>,
+    touched: Vec<usize>,
+    unborn: Vec<usize>,
+    dirty: Vec<usize>,
+    turn: u64,
+    deaths: (Deaths, mpsc::UnboundedReceiver<Death>),
+}
+
+impl<C: Child> std::fmt::Debug for Nursery<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Nursery")
+            .field("residents", &self.len())
+            .field("dirty", &self.dirty.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: Child> Default for Nursery<C> {
+    fn default() -> Self {
+        Self {
+            residents: Slab::new(),
+            slots: HashMap::new(),
+            touched: Vec::new(),
+            unborn: Vec::new(),
+            dirty: Vec::new(),
+            turn: 0,
+            deaths: mpsc::unbounded_channel(),
+        }
+    }
+}
+
+impl<C: Child> Nursery<C> {
+    /// Puts a record into the draft of the child of this key; a child that is not there is listed as unborn.
+    pub fn draft(&mut self, project: &str, fingerprint: &str, record: C::Record) {
+        let slot = match self.slots.get(&KeyRef(project, fingerprint)) {
+            Some(slot) => *slot,
+            None => self.enter((project.into(), fingerprint.into())),
+        };
+        let Some(resident) = self.residents.get_mut(slot) else { return };
+        if resident.draft.is_empty() {
+            self.touched.push(slot);
+        }
+        resident.draft.push(record);
+    }
+
+    fn enter(&mut self, key: Key) -> usize {
+        let slot = self.residents.insert(Resident {
+            key: key.clone(),
+            address: None,
+            generation: 0,
+            draft: SmallVec::new(),
+            since_cut: Vec::new(),
+            last_used: self.turn,
+        });
+        self.slots.insert(key, slot);
+        self.unborn.push(slot);
+        slot
+    }
+
+    /// Takes the slots whose child must be started before anything can be delivered.
+    pub fn take_unborn(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.unborn)
+    }
+
+    /// The slot of a child that is here.
+    pub fn find(&self, project: &str, fingerprint: &str) -> Option<usize> {
+        self.slots.get(&KeyRef(project, fingerprint)).copied()
+    }
+
+    /// Key of a slot.
+    pub fn key(&self, slot: usize) -> Option<&Key> {
+        self.residents.get(slot).map(|resident| &resident.key)
+    }
+
+    /// Starts the child of a slot, in a new life.
+    pub fn bear(&mut self, slot: usize, make: impl FnOnce(Life, Deaths) -> C) {
+        if let Some(resident) = self.residents.get_mut(slot) {
+            resident.generation = resident.generation.saturating_add(1);
+            let life = Life { slot, generation: resident.generation };
+            resident.address = Some(make(life, self.deaths.0.clone()).start());
+        }
+    }
+
+    /// Sends every draft. Returns the slots whose child turned out to be dead; their letters are kept with the
+    /// others since the cut.
+    pub async fn deliver(&mut self, batch: &Arc<RecordBatch>) -> Vec<usize> {
+        self.turn = self.turn.saturating_add(1);
+        let mut dead = Vec::new();
+        for slot in std::mem::take(&mut self.touched) {
+            let Some(resident) = self.residents.get_mut(slot) else { continue };
+            let letter = Arc::new(Letter { batch: Arc::clone(batch), records: std::mem::take(&mut resident.draft) });
+            resident.last_used = self.turn;
+            if resident.since_cut.is_empty() {
+                self.dirty.push(slot);
+            }
+            resident.since_cut.push(Arc::clone(&letter));
+            if let Some(address) = resident.address.clone()
+                && !send(&address, letter).await
+            {
+                dead.push(slot);
+            }
+        }
+        dead
+    }
+
+    /// Sends a child in its new life what its predecessor had not made durable. False if it is dead again.
+    pub async fn repeat(&self, slot: usize) -> bool {
+        let Some(resident) = self.residents.get(slot) else { return true };
+        let Some(address) = &resident.address else { return true };
+        for letter in &resident.since_cut {
+            if !send(address, Arc::clone(letter)).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Asks these children for what has changed. The questions follow the letters through the same boxes, so the
+    /// answers are one cut. A slot without an answer has died.
+    pub async fn ask(&self, slots: &[usize], samples: usize) -> Vec<(usize, Option<C::Snapshot>)> {
+        let mut asked = Vec::with_capacity(slots.len());
+        for &slot in slots {
+            let (reply, answer) = oneshot::channel();
+            if let Some(address) = self.residents.get(slot).and_then(|resident| resident.address.as_ref()) {
+                question(address, TakeSnapshot { samples, reply }).await;
+            }
+            asked.push((slot, answer));
+        }
+        let mut answers = Vec::with_capacity(asked.len());
+        for (slot, answer) in asked {
+            answers.push((slot, answer.await.ok()));
+        }
+        answers
+    }
+
+    /// Slots with letters that no cut contains.
+    pub fn dirty(&self) -> &[usize] {
+        &self.dirty
+    }
+
+    /// A cut contains everything that was sent.
+    pub fn forget_letters(&mut self) {
+        for slot in std::mem::take(&mut self.dirty) {
+            if let Some(resident) = self.residents.get_mut(slot) {
+                resident.since_cut = Vec::new();
+            }
+        }
+    }
+
+    /// The notices of those that died, in the order of their deaths.
+    pub fn take_deaths(&mut self) -> Vec<Death> {
+        std::iter::from_fn(|| self.deaths.1.try_recv().ok()).collect()
+    }
+
+    /// Takes the record at `offset` out of a child's letters, with its batch and index, so that it is not sent again.
+    pub fn remove_record(&mut self, slot: usize, offset: i64) -> Option<(Arc<RecordBatch>, usize)> {
+        let resident = self.residents.get_mut(slot)?;
+        let letter = resident
+            .since_cut
+            .iter_mut()
+            .find(|letter| letter.records.iter().any(|record| record.offset() == offset))?;
+        let index = letter.records.iter().find(|record| record.offset() == offset)?.index();
+        let rest = letter.records.iter().filter(|record| record.offset() != offset).cloned().collect();
+        let batch = Arc::clone(&letter.batch);
+        *letter = Arc::new(Letter { batch: Arc::clone(&batch), records: rest });
+        Some((batch, index))
+    }
+
+    /// Children held now.
+    pub fn len(&self) -> usize {
+        self.residents.len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.residents.is_empty()
+    }
+
+    /// Sends the least recently used clean children away until at most `most` are left. Returns how many went.
+    /// To be called when everything sent is durable and nothing is drafted.
+    pub async fn make_room(&mut self, most: usize) -> usize {
+        let Some(excess) = self.len().checked_sub(most).filter(|excess| *excess > 0) else { return 0 };
+        let mut idle: Vec<(u64, usize)> = self
+            .residents
+            .iter()
+            .filter(|(_, resident)| resident.since_cut.is_empty() && resident.draft.is_empty())
+            .map(|(slot, resident)| (resident.last_used, slot))
+            .collect();
+        // A tenth more than needed, so that this is not done again for the next newcomer.
+        let wanted = excess.saturating_add(most / 10).min(idle.len());
+        if wanted < idle.len() {
+            idle.select_nth_unstable(wanted);
+        }
+        let mut asked = Vec::with_capacity(wanted);
+        for &(_, slot) in idle.iter().take(wanted) {
+            let (reply, goes) = oneshot::channel();
+            if let Some(address) = self.residents.get(slot).and_then(|resident| resident.address.as_ref()) {
+                question(address, Leave { reply }).await;
+            }
+            asked.push((slot, goes));
+        }
+        let mut gone = 0;
+        for (slot, goes) in asked {
+            // A child that died meanwhile held nothing undurable either: it was asked because it was clean.
+            if goes.await.unwrap_or(true)
+                && let Some(resident) = self.residents.try_remove(slot)
+            {
+                self.slots.remove(&resident.key);
+                gone += 1;
+            }
+        }
+        gone
+    }
+}
+
+/// False if the child is dead.
+async fn send<C: Child>(address: &Addr<C>, letter: Arc<Letter<C::Record>>) -> bool {
+    match address.try_send(Apply(letter)) {
+        Ok(()) => true,
+        Err(actix::prelude::SendError::Closed(_)) => false,
+        // `send` keeps the letter that a full box refuses until it is taken.
+        Err(actix::prelude::SendError::Full(letter)) => address.send(letter).await.is_ok(),
+    }
+}
+
+/// Puts a question into a box in its turn; a dead child drops it, which the asker notices at the reply.
+async fn question<C, M>(address: &Addr<C>, mut question: M)
+where
+    C: Actor<Context = Context<C>> + Handler<M>,
+    M: actix::Message<Result = ()> + Send + 'static,
+{
+    // Not `send`: what it cannot enqueue at once may be overtaken by a later letter.
+    while let Err(actix::prelude::SendError::Full(refused)) = address.try_send(question) {
+        question = refused;
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,90 @@
+//! The real servers of the environment, and what a bench makes on them and removes afterwards.
+
+use anyhow::Context;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+
+/// How a client reaches the brokers of `KAFKA_BROKERS`.
+///
+/// # Errors
+/// If it is not set.
+pub fn kafka() -> anyhow::Result<ClientConfig> {
+    let brokers = std::env::var("KAFKA_BROKERS")
+        .context("set KAFKA_BROKERS and DATABASE_URL to real servers; infra/test-services.sh starts them")?;
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    Ok(config)
+}
+
+/// A topic of a bench's own; deleted with this value.
+#[derive(Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+}
+
+impl Topic {
+    /// Creates it with one replica.
+    ///
+    /// # Errors
+    /// If the broker refuses.
+    pub async fn create(purpose: &str, partitions: i32) -> anyhow::Result<Self> {
+        let name = format!("bench-{purpose}-{}", ulid::Ulid::generate().to_string().to_lowercase());
+        let admin: AdminClient<DefaultClientContext> = kafka()?.create()?;
+        let new = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let created = admin.create_topics([&new], &AdminOptions::new()).await?;
+        match created.into_iter().next().context("the broker says nothing of the topic")? {
+            Ok(_) => Ok(Self { name }),
+            Err((_, code)) => anyhow::bail!("cannot create the topic: {code}"),
+        }
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        let name = self.name.clone();
+        // A thread of its own: the runtime may be on its way out.
+        let deleted = std::thread::spawn(move || -> anyhow::Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let admin: AdminClient<DefaultClientContext> = kafka()?.create()?;
+            runtime.block_on(admin.delete_topics(&[&name], &AdminOptions::new()))?;
+            Ok(())
+        });
+        if !matches!(deleted.join(), Ok(Ok(()))) {
+            eprintln!("topic {} was left behind", self.name);
+        }
+    }
+}
+
+/// One number from a query whose only column is `n`, a bigint.
+///
+/// # Errors
+/// The database's.
+pub async fn number(connection: &mut AsyncPgConnection, query: &str) -> anyhow::Result<i64> {
+    #[derive(diesel::QueryableByName)]
+    struct Number {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        n: i64,
+    }
+    Ok(diesel::sql_query(query).get_result::<Number>(connection).await?.n)
+}
+
+/// Event counts of all incidents by fingerprint.
+///
+/// # Errors
+/// The database's.
+pub async fn counts(connection: &mut AsyncPgConnection) -> anyhow::Result<Vec<(String, i64)>> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        fingerprint: String,
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        event_count: i64,
+    }
+    let rows: Vec<Row> = diesel::sql_query("SELECT fingerprint, event_count FROM incidents ORDER BY fingerprint")
+        .load(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.fingerprint, row.event_count)).collect())
+}
