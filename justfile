@@ -1,3 +1,7 @@
+# Start everything on embedded servers.
+run:
+    cargo run --release
+# A real Kafka and a real PostgreSQL for the tests.
 up:
     infra/test-services.sh up .services
 down:
@@ -6,7 +10,13 @@ fmt:
     cargo fmt --all
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
+# Everything, on the servers of `just up` (which it starts if need be).
 test:
     eval "$(infra/test-services.sh up .services)" && cargo test --workspace
+# Only what needs the real servers.
+test-live:
+    eval "$(infra/test-services.sh up .services)" && cargo test --workspace --test '*_live' --test 'flush'
+bench:
+    eval "$(infra/test-services.sh up .services)" && cargo bench -p benches
 migrate:
     cargo run -- migrate

@@ -1,12 +1,12 @@
 //! `cargo bench -p benches --bench drain`: the engine against a bare consume-and-decode loop on the same records.
 
+use benches::child;
 use benches::drain::{Drain, Drained, PARTITIONS, bare, engine};
 use benches::events::Mix;
 use benches::preload::preload;
 use benches::report::{median, setting, verdict};
 use benches::servers::{Topic, counts, written};
 use benches::usage::load_average;
-use benches::child;
 use schema::testing::TestDatabase;
 
 fn main() -> anyhow::Result<()> {

@@ -7,6 +7,8 @@ use std::time::Duration;
 /// Sizes of the engine; the default is what is tested.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
+    /// Consumer group; also the key of the checkpoints.
+    pub group: String,
     /// Topic of events and commands.
     pub topic: String,
     /// Topic of the records that nobody could handle.
@@ -36,6 +38,7 @@ pub struct EngineConfig {
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
+            group: schema::names::ENGINE_GROUP.to_owned(),
             topic: schema::names::RAW_TOPIC.to_owned(),
             dlq_topic: schema::names::DLQ_TOPIC.to_owned(),
             dedupe_records: 100_000,

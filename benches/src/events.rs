@@ -60,7 +60,8 @@ impl Mix {
         for number in 0..self.events {
             *counts.entry(self.fingerprint(number)).or_insert(0) += 1;
         }
-        let mut texts: Vec<_> = counts.into_iter().map(|(number, events)| (self.fingerprint_text(number), events)).collect();
+        let mut texts: Vec<_> =
+            counts.into_iter().map(|(number, events)| (self.fingerprint_text(number), events)).collect();
         texts.sort();
         texts
     }

@@ -83,8 +83,9 @@ pub async fn counts(connection: &mut AsyncPgConnection) -> anyhow::Result<Vec<(S
         #[diesel(sql_type = diesel::sql_types::BigInt)]
         event_count: i64,
     }
-    let rows: Vec<Row> =
-        diesel::sql_query("SELECT fingerprint, event_count FROM incidents ORDER BY fingerprint").load(connection).await?;
+    let rows: Vec<Row> = diesel::sql_query("SELECT fingerprint, event_count FROM incidents ORDER BY fingerprint")
+        .load(connection)
+        .await?;
     Ok(rows.into_iter().map(|row| (row.fingerprint, row.event_count)).collect())
 }
 

@@ -4,15 +4,23 @@
 //! [`diesel::QueryResult`]; pool and transaction belong to the caller.
 
 pub mod checkpoint;
+mod column;
 pub mod command;
 pub mod database;
 pub mod envelope;
 pub mod event;
+pub mod fingerprint;
 pub mod flush;
 pub mod freshness;
+pub mod health;
+pub mod incidents;
+pub mod keys;
+pub mod ledger;
+pub mod metrics;
 pub mod migrate;
 pub mod names;
 pub mod retention;
+pub mod seed;
 pub mod snapshot;
 pub mod status;
 #[cfg(feature = "testing")]

@@ -52,7 +52,7 @@ fn incident(count: i64, through: i64) -> IncidentSnapshot {
 fn batch(epoch: i64, from: i64, next: i64) -> FlushBatch {
     FlushBatch {
         checkpoint: CheckpointAdvance {
-            group: ENGINE_GROUP,
+            group: ENGINE_GROUP.to_owned(),
             topic: RAW_TOPIC.into(),
             partition: 0,
             epoch,

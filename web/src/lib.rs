@@ -1,4 +1,15 @@
 //! The doors and windows of Signals: what comes in over HTTP and what is shown over HTTP.
 
+pub mod auth;
+pub mod config;
+pub mod core;
 pub mod error;
+pub mod health;
+pub mod ingest;
+pub mod keys;
+pub mod openapi;
+pub mod producer;
 pub mod request_id;
+pub mod run;
+pub mod stack;
+pub mod topics;

@@ -1,80 +1,124 @@
-//! The `signals` program: one binary, roles as subcommands. Today: `migrate` and `engine`.
+//! The `signals` program: one binary, roles as subcommands.
 
-use actors::config::{Database, EngineConfig};
-use actors::supervision::root::Engine;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use diesel_async::AsyncPgConnection;
-use diesel_async::pooled_connection::AsyncDieselConnectionManager;
-use rdkafka::ClientConfig;
-use tokio::signal::unix::{SignalKind, signal};
+use std::io::IsTerminal;
+use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
-
-/// Connections that the engine may hold at once.
-const CONNECTIONS: usize = 8;
+use web::config::{SignalsConfig, section};
+use web::keys::KeysCommand;
+use web::run::{self, Role};
+use web::stack::{Stack, known_key, seed_key};
 
 #[derive(Debug, Parser)]
-#[command(name = "signals", version, about = "Counts every error exactly once and groups it into incidents")]
+#[command(
+    name = "signals",
+    version,
+    about = "Groups your applications' errors into incidents and counts each exactly once"
+)]
 struct Arguments {
-    /// URL of the PostgreSQL database, `postgres://user:password@host:port/name`.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true, default_value = "")]
-    database_url: String,
     #[command(subcommand)]
-    role: Role,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Role {
+enum Command {
+    /// Run everything in this process (the default); log and database are embedded unless the environment names them.
+    Up,
+    /// Take events in over HTTP.
+    Ingest,
+    /// Show incidents over HTTP.
+    Core,
+    /// Read the log and keep the incidents.
+    Engine,
+    /// Run several roles in one process: `signals run ingest,core`.
+    Run {
+        /// Which.
+        #[arg(value_delimiter = ',', required = true)]
+        roles: Vec<Role>,
+    },
     /// Bring the schema of the database up to date.
     Migrate,
-    /// Read the log and keep the incidents; ends cleanly on SIGINT or SIGTERM.
-    Engine {
-        /// Comma-separated host:port of the brokers.
-        #[arg(long, env = "KAFKA_BROKERS")]
-        kafka_brokers: String,
-    },
+    /// Make the demo organisation, project and key.
+    Seed,
+    /// API keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Send synthetic events; with --verify, prove that each was counted.
+    Traffic(traffic::TrafficArgs),
+    /// Send recorded events again.
+    Replay(traffic::ReplayArgs),
 }
 
 #[actix_web::main]
-async fn main() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("SIGNALS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let arguments = Arguments::parse();
-    anyhow::ensure!(!arguments.database_url.is_empty(), "set DATABASE_URL or pass --database-url");
-    match arguments.role {
-        Role::Migrate => migrate(arguments.database_url).await,
-        Role::Engine { kafka_brokers } => {
-            migrate(arguments.database_url.clone()).await?;
-            engine(&arguments.database_url, &kafka_brokers).await
+async fn main() -> ExitCode {
+    logs();
+    run_command().await.unwrap_or_else(|error| {
+        eprintln!("signals: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run_command() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().command.unwrap_or(Command::Up) {
+        Command::Up => run::up().await?,
+        Command::Ingest => run::roles(&[Role::Ingest]).await?,
+        Command::Core => run::roles(&[Role::Core]).await?,
+        Command::Engine => run::roles(&[Role::Engine]).await?,
+        Command::Run { roles } => run::roles(&roles).await?,
+        Command::Migrate => run::migrate(Stack::named()?.database).await?,
+        Command::Seed => seed().await?,
+        Command::Keys(command) => {
+            let database = schema::database::pool(&Stack::named()?.database, 1)?;
+            web::keys::run(command, &database, &mut std::io::stdout()).await?;
+        }
+        Command::Traffic(mut arguments) => {
+            default_key(&mut arguments.target)?;
+            return Ok(told(&traffic::run(arguments).await?));
+        }
+        Command::Replay(mut arguments) => {
+            default_key(&mut arguments.target)?;
+            return Ok(told(&traffic::replay(arguments).await?));
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// On a runtime of its own: diesel's migrations need one with several threads, actix has one with one.
-async fn migrate(database_url: String) -> anyhow::Result<()> {
-    let migration = move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        anyhow::Ok(runtime.block_on(schema::migrate::migrate(&database_url))?)
-    };
-    actix_web::web::block(migration).await?.context("cannot bring the schema up to date")
-}
+/// Our own words; of the libraries only what goes wrong.
+const DEFAULT_FILTER: &str = "warn,signals=info,web=info,actors=info,schema=info,embedded=info,traffic=info,librdkafka=error,tansu_storage::lite=off";
 
-async fn engine(database_url: &str, brokers: &str) -> anyhow::Result<()> {
-    let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new(database_url);
-    let database = Database::builder(manager).max_size(CONNECTIONS).build()?;
-    let mut kafka = ClientConfig::new();
-    kafka.set("bootstrap.servers", brokers);
-    let mut engine = Engine::start(kafka, database, EngineConfig::default()).await?;
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let death = tokio::select! {
-        death = engine.failed() => death,
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
-    };
-    engine.stop().await;
-    match death {
-        // The durable rows and the log hold everything: the next start goes on from there.
-        Some(notice) => anyhow::bail!("{} ended: {:?}", notice.child, notice.reason),
-        None => Ok(()),
+/// To stderr, so that stdout is for what a person asked for.
+fn logs() {
+    let filter = EnvFilter::try_from_env("SIGNALS_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let is_terminal = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
+    match std::env::var("SIGNALS_LOG_FORMAT").as_deref() {
+        Ok("json") => lines.json().init(),
+        _ => lines.init(),
     }
+}
+
+async fn seed() -> anyhow::Result<()> {
+    let config: SignalsConfig = section("SIGNALS_")?;
+    let stack = Stack::named()?;
+    let key = seed_key(&config)?;
+    run::migrate(stack.database.clone()).await?;
+    let database = schema::database::pool(&stack.database, 1)?;
+    schema::seed::seed_demo(&mut *database.get().await?, &key).await.context("cannot seed the demo project")?;
+    println!("the demo project proj_demo is there; its key is {key}");
+    Ok(())
+}
+
+fn told(outcome: &traffic::Outcome) -> ExitCode {
+    println!("{outcome}");
+    outcome.exit_code()
+}
+
+/// Without a key of its own, traffic takes the demo key of the data folder.
+fn default_key(target: &mut traffic::TargetArgs) -> anyhow::Result<()> {
+    if target.key.is_none() {
+        let config: SignalsConfig = section("SIGNALS_")?;
+        target.key = known_key(&config).map(Into::into);
+    }
+    Ok(())
 }

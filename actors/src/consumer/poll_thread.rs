@@ -8,6 +8,7 @@ use crate::config::EngineConfig;
 use crate::supervision::child::{DeathNotice, Obituary};
 use crate::supervision::restart::{RestartBudget, Verdict};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER};
@@ -66,6 +67,7 @@ pub(crate) struct PollThread {
     budgets: HashMap<i32, RestartBudget>,
     restarts: HashMap<i32, Instant>,
     committed: HashMap<i32, i64>,
+    errors: Vec<Option<RDKafkaErrorCode>>,
     born: Instant,
     next_commit: Instant,
 }
@@ -87,6 +89,7 @@ impl PollThread {
             budgets: HashMap::new(),
             restarts: HashMap::new(),
             committed: HashMap::new(),
+            errors: Vec::new(),
             born: now,
             next_commit: now,
         }
@@ -126,15 +129,26 @@ impl PollThread {
             };
             match consumer.poll(patience) {
                 Some(Ok(message)) => self.take(&message),
-                Some(Err(error)) => tracing::warn!(%error, "the log answers with an error"),
+                Some(Err(error)) => self.note_error(&error),
                 None => return true,
             }
         }
         false
     }
 
+    /// librdkafka repeats itself several times a second while a broker is away: each kind is said once until
+    /// records flow again.
+    fn note_error(&mut self, error: &KafkaError) {
+        let kind = error.rdkafka_error_code();
+        if !self.errors.contains(&kind) {
+            tracing::warn!(%error, "the log answers with an error");
+            self.errors.push(kind);
+        }
+    }
+
     fn take(&mut self, message: &BorrowedMessage<'_>) {
         let partition = message.partition();
+        self.errors.clear();
         if self.held.get(&partition).is_none_or(|bound| bound.inbox.is_closed()) {
             let Some(inbox) = self.consumer.context().inbox(partition) else { return };
             self.held.insert(partition, Bound { inbox, batch: RecordBatch::default(), is_paused: false });

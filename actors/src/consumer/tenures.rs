@@ -13,9 +13,9 @@ use actix::ArbiterHandle;
 use futures_util::FutureExt;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schema::checkpoint::{Rewind, Tenure};
-use schema::names::ENGINE_GROUP;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
@@ -132,7 +132,7 @@ impl Tenures {
         while !self.links.controls.is_stopping() {
             let claimed = match self.links.database.get().await {
                 Ok(mut connection) => {
-                    schema::checkpoint::claim(&mut connection, ENGINE_GROUP, &self.config.topic, partition)
+                    schema::checkpoint::claim(&mut connection, &self.config.group, &self.config.topic, partition)
                         .await
                         .map_err(|error| error.to_string())
                 }
@@ -162,7 +162,7 @@ impl Tenures {
         }
         tracing::error!(partition, checkpoint = tenure.next_offset, log_end = high, "the log was re-created");
         let rewind = Rewind {
-            group: ENGINE_GROUP,
+            group: &self.config.group,
             topic: &self.config.topic,
             partition,
             epoch: tenure.epoch,
@@ -278,7 +278,12 @@ fn exit_reason(partition: i32, ended: std::thread::Result<Result<(), TenureError
     }
 }
 
-impl ClientContext for Tenures {}
+impl ClientContext for Tenures {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // The poll thread says it once, with what follows from it.
+        tracing::debug!(%error, reason, "librdkafka reports an error");
+    }
+}
 
 impl ConsumerContext for Tenures {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {

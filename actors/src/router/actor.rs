@@ -20,7 +20,6 @@ use crate::project::actor::ProjectActor;
 use crate::project::messages::{Minutes, Observation};
 use hashbrown::HashMap;
 use schema::flush::{CheckpointAdvance, Committed, FlushError, SAMPLES_KEPT};
-use schema::names::ENGINE_GROUP;
 use schema::snapshot::{IncidentSnapshot, LogGap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -286,7 +285,7 @@ impl PartitionRouter {
 
     fn checkpoint(&self, gathered: &Gathered) -> CheckpointAdvance {
         CheckpointAdvance {
-            group: ENGINE_GROUP,
+            group: self.config.group.clone(),
             topic: self.title.topic.to_string(),
             partition: self.title.partition,
             epoch: self.title.epoch,
@@ -307,6 +306,7 @@ impl PartitionRouter {
         let gone = gone + self.projects.make_room(self.config.residents).await;
         if gone > 0 {
             tracing::debug!(partition = self.title.partition, gone, "idle children made room");
+            self.progress.set_routed(self.position, self.gathered.records, self.incidents.len());
         }
     }
 

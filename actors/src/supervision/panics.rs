@@ -9,13 +9,13 @@ thread_local! {
 
 static HOOK: Once = Once::new();
 
-/// Makes panics leave their message for [`last_message`] and go to the log as one line. Can be called again.
+/// Makes panics leave their message for [`last_message`], besides what the hook before did. Can be called again.
 pub fn install_hook() {
     HOOK.call_once(|| {
-        std::panic::set_hook(Box::new(|info| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            before(info);
             let message = info.payload_as_str().unwrap_or("a panic without words").to_owned();
-            let place = info.location().map(ToString::to_string).unwrap_or_default();
-            tracing::error!(panic = message, place, "a panic");
             LAST.with_borrow_mut(|last| *last = Some(message));
         }));
     });

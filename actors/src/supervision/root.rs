@@ -112,7 +112,7 @@ fn consumer(
     tenures: Tenures,
 ) -> rdkafka::error::KafkaResult<BaseConsumer<Tenures>> {
     kafka
-        .set("group.id", schema::names::ENGINE_GROUP)
+        .set("group.id", &config.group)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         .set("partition.assignment.strategy", "cooperative-sticky")

@@ -1,1 +1,14 @@
-//! A log and a PostgreSQL inside the program; not written yet, see CHANGELOG.md.
+//! The log and the database that start inside the program, so that one person needs one command and no set-up.
+//!
+//! [`data_dir::DataDir`] is the folder that holds everything and the lock that keeps a second process out;
+//! [`postgres::EmbeddedPostgres`] is a private PostgreSQL in a child process; [`log::EmbeddedLog`] is a broker on a
+//! thread of this process, spoken to over loopback exactly as a real one. Each takes the [`data_dir::DataDir`], so
+//! neither can start without the lock. All of it survives `kill -9` of the process and a loss of power.
+//!
+//! Nothing here knows what Signals is: it could serve any program that needs a log and a database.
+
+pub mod data_dir;
+pub mod file;
+pub mod log;
+pub mod postgres;
+pub mod secret;

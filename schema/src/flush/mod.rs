@@ -17,7 +17,7 @@ pub const SAMPLES_KEPT: i64 = 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointAdvance {
     /// Consumer group.
-    pub group: &'static str,
+    pub group: String,
     /// Topic.
     pub topic: String,
     /// Partition.
@@ -110,7 +110,7 @@ async fn already_or_stale(
     connection: &mut AsyncPgConnection,
     wanted: &CheckpointAdvance,
 ) -> Result<Committed, FlushError> {
-    let found = crate::checkpoint::read(connection, wanted.group, &wanted.topic, wanted.partition).await?;
+    let found = crate::checkpoint::read(connection, &wanted.group, &wanted.topic, wanted.partition).await?;
     match found {
         Some(now) if now.epoch == wanted.epoch && now.next_offset == wanted.next_offset => Ok(Committed::Before),
         _ => Err(FlushError::StaleTenure { partition: wanted.partition, epoch: wanted.epoch }),

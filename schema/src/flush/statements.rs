@@ -30,7 +30,7 @@ pub(super) async fn advance_checkpoint(
     .bind::<BigInt, _>(advance.next_offset)
     .bind::<Nullable<Timestamptz>, _>(advance.complete_until)
     .bind::<BigInt, _>(advance.high_watermark)
-    .bind::<Text, _>(advance.group)
+    .bind::<Text, _>(&advance.group)
     .bind::<Text, _>(&advance.topic)
     .bind::<Integer, _>(advance.partition)
     .bind::<BigInt, _>(advance.from_offset)

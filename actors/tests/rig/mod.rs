@@ -1,0 +1,180 @@
+//! What the live tests of the engine share: a topic and a database of their own, events to send, sums to wait for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::as_conversions, dead_code)]
+
+pub mod servers;
+
+use actors::config::EngineConfig;
+use actors::supervision::root::Engine;
+use diesel::sql_types::BigInt;
+use diesel_async::RunQueryDsl;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use schema::database::DatabaseConfig;
+use schema::testing::TestDatabase;
+use std::time::{Duration, Instant};
+
+pub const FINGERPRINTS: usize = 20;
+pub const PROJECTS: usize = 7;
+pub const PARTITIONS: i32 = 4;
+
+pub const COUNTED: &str = "SELECT coalesce(sum(event_count), 0)::bigint AS n FROM incidents";
+pub const DUPLICATES: &str = "SELECT coalesce(sum(events), 0)::bigint AS n FROM ledger WHERE outcome = 'duplicate'";
+pub const BURIED: &str = "SELECT coalesce(sum(events), 0)::bigint AS n FROM ledger WHERE outcome = 'dead_lettered'";
+
+pub fn brokers() -> String {
+    std::env::var("KAFKA_BROKERS")
+        .unwrap_or_else(|_| panic!("set KAFKA_BROKERS to a real Kafka; infra/test-services.sh starts one"))
+}
+
+pub struct Rig {
+    pub database: Option<TestDatabase>,
+    pub database_url: String,
+    pub brokers: String,
+    pub topic: String,
+}
+
+impl Rig {
+    pub async fn new() -> Self {
+        let database = TestDatabase::create().await;
+        let url = database.url().to_owned();
+        Self { database: Some(database), ..Self::on(brokers(), url).await }
+    }
+
+    /// On servers of the test's own; the database must be migrated.
+    pub async fn on(brokers: String, database_url: String) -> Self {
+        show_logs();
+        let topic = format!("test-{}", uuid::Uuid::new_v4().simple());
+        let rig = Self { database: None, database_url, brokers, topic };
+        rig.create_topic(&rig.topic, PARTITIONS).await;
+        rig.create_topic(&rig.dlq(), 1).await;
+        rig
+    }
+
+    pub fn dlq(&self) -> String {
+        format!("{}-dlq", self.topic)
+    }
+
+    pub fn kafka(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+
+    pub fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.kafka().create().unwrap()
+    }
+
+    pub async fn create_topic(&self, topic: &str, partitions: i32) {
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        self.admin().create_topics([&new], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+    }
+
+    /// Creates a topic that was just deleted; the broker needs a moment to let it go.
+    pub async fn create_topic_when_gone(&self, topic: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
+            match self.admin().create_topics([&new], &AdminOptions::new()).await.unwrap().remove(0) {
+                Ok(_) => return,
+                Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    pub fn config(&self) -> EngineConfig {
+        EngineConfig {
+            group: format!("group-{}", self.topic),
+            topic: self.topic.clone(),
+            dlq_topic: self.dlq(),
+            batch_records: 100,
+            ..EngineConfig::default()
+        }
+    }
+
+    pub async fn engine(&self) -> Engine {
+        self.engine_with(self.config()).await
+    }
+
+    pub async fn engine_with(&self, config: EngineConfig) -> Engine {
+        let database = schema::database::pool(&DatabaseConfig::at(&self.database_url), 6).unwrap();
+        Engine::start(self.kafka(), database, config).await.unwrap()
+    }
+
+    /// Sends events [from, to), each twice if its number divides by ten; returns when all are acknowledged.
+    pub async fn send(&self, from: usize, to: usize) {
+        let numbers = (from..to).flat_map(|number| std::iter::repeat_n(number, if number % 10 == 0 { 2 } else { 1 }));
+        self.send_records(numbers.map(|number| (project(number), event(number, "it \\\"broke\\\"")))).await;
+    }
+
+    /// Sends (key, value) records; returns when all are acknowledged, however long the broker is away.
+    pub async fn send_records(&self, records: impl IntoIterator<Item = (String, String)>) {
+        let producer: FutureProducer = self.kafka().set("enable.idempotence", "true").create().unwrap();
+        let mut sent = Vec::new();
+        for (key, value) in records {
+            sent.push(producer.send_result(FutureRecord::to(&self.topic).key(&key).payload(&value)).unwrap());
+        }
+        producer.flush(Duration::from_secs(60)).unwrap();
+        for acknowledged in sent {
+            acknowledged.await.unwrap().unwrap();
+        }
+    }
+
+    pub async fn try_sum(&self, query: &str) -> Result<i64, String> {
+        #[derive(diesel::QueryableByName)]
+        struct Number {
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+        }
+        let mut connection = schema::database::connect_once(&DatabaseConfig::at(&self.database_url))
+            .await
+            .unwrap()
+            .map_err(|error| error.to_string())?;
+        let row = diesel::sql_query(query).get_result::<Number>(&mut connection).await;
+        row.map(|row| row.n).map_err(|error| error.to_string())
+    }
+
+    pub async fn sum(&self, query: &str) -> i64 {
+        self.try_sum(query).await.unwrap()
+    }
+
+    /// Waits for the sum, through outages of the database; a sum that grows beyond is an error at once.
+    pub async fn wait_for(&self, query: &str, wanted: i64) {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        loop {
+            let found = self.try_sum(query).await;
+            if let Ok(found) = found {
+                assert!(found <= wanted, "{query}: {found} is more than {wanted}");
+                if found == wanted {
+                    return;
+                }
+            }
+            assert!(Instant::now() < deadline, "{query}: {found:?} of {wanted}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+pub fn project(number: usize) -> String {
+    format!("proj_{}", number % PROJECTS)
+}
+
+/// An error event; its number decides project and fingerprint. `message` is put into JSON as it is.
+pub fn event(number: usize, message: &str) -> String {
+    let (project, fingerprint) = (project(number), format!("{:064x}", number % FINGERPRINTS));
+    let at = "2026-11-24T05:00:00.000Z";
+    format!(
+        r#"{{"schema_version":"1.0","event_id":"e{number}","occurred_at":"{at}","received_at":"{at}","org_id":"org",
+        "project_id":"{project}","environment":"prod","event_type":"error","severity":"error","message":"{message}",
+        "fingerprint":"{fingerprint}","attributes":{{"error_code":"E{number}","route":"/a"}},"payload":{{}}}}"#
+    )
+}
+
+/// What the engine logs, for `cargo test -- --nocapture` with `SIGNALS_LOG` set.
+pub fn show_logs() {
+    let filter = std::env::var("SIGNALS_LOG").unwrap_or_else(|_| "off".to_owned());
+    // Another test of this process may have done so already.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+}

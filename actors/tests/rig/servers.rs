@@ -1,0 +1,104 @@
+//! Servers of one test's own, which it may kill: started and stopped by the project's scripts.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra").join(name)
+}
+
+/// A port whose successor is free too: Kafka's controller takes that one. Below the ports that the system gives to
+/// outgoing connections: while a server is down, a client that keeps knocking at such a port can end up talking to itself.
+fn free_port() -> u16 {
+    loop {
+        let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 9_998).unwrap();
+        if [port, port + 1].iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
+            return port;
+        }
+    }
+}
+
+/// One server in a folder of its own.
+pub struct Server {
+    kind: &'static str,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    pub fn kafka() -> Self {
+        Self::start_new("kafka")
+    }
+
+    pub fn postgres() -> Self {
+        Self::start_new("postgres")
+    }
+
+    fn start_new(kind: &'static str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        // The database's user must reach its folder.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let server = Self { kind, port: free_port(), folder };
+        server.start();
+        server
+    }
+
+    pub fn start(&self) {
+        self.run(&format!("start-{}.sh", self.kind));
+    }
+
+    pub fn stop(&self) {
+        self.run(&format!("stop-{}.sh", self.kind));
+    }
+
+    /// kill -9, as if the power had gone.
+    pub fn kill(&self) {
+        let pid = if self.kind == "kafka" {
+            self.folder.path().join("kafka.pid")
+        } else {
+            self.folder.path().join("data/postmaster.pid")
+        };
+        let text = std::fs::read_to_string(pid).unwrap();
+        let pid = text.lines().next().unwrap().trim();
+        assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
+        // The threads of a killed process end one after the other; its port is the last that they let go.
+        while std::net::TcpStream::connect(self.address()).is_ok() {
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn database_url(&self) -> String {
+        format!("postgres://postgres@{}/postgres", self.address())
+    }
+
+    fn run(&self, name: &str) {
+        let done = Command::new(script(name))
+            .arg(self.folder.path())
+            .env("KAFKA_PORT", self.port.to_string())
+            .env("POSTGRES_PORT", self.port.to_string())
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for log in ["kafka.log", "server.log"] {
+                let text = std::fs::read_to_string(self.folder.path().join(log)).unwrap_or_default();
+                let tail = text.lines().rev().take(12).collect::<Vec<_>>();
+                eprintln!("{log} of {}, newest first:\n{}", self.address(), tail.join("\n"));
+            }
+        }
+        let stopped = Command::new(script(&format!("stop-{}.sh", self.kind))).arg(self.folder.path()).status();
+        if !stopped.is_ok_and(|status| status.success()) {
+            eprintln!("the {} of {} was left behind", self.kind, self.address());
+        }
+    }
+}

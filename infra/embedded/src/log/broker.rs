@@ -1,0 +1,118 @@
+//! The life of the broker: accept connections, maintain the storage, and open it again should it die.
+
+use super::arrivals::Arrivals;
+use super::disk::Disk;
+use super::groups::forget_members;
+use super::routes::routes;
+use super::storage::LogStorage;
+use super::{LogError, WAIT_AFTER_FAILURE};
+use crate::file::AtFile;
+use rama::{Context, Layer, Service};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use tansu_broker::Error;
+use tansu_service::{BytesFrameLayer, FrameRouteService, TcpBytesLayer, TcpContext, TcpContextLayer};
+use tansu_storage::Storage;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at};
+use tokio_util::sync::CancellationToken;
+
+/// How often records past their topic's retention are looked for; the look reads every record's time.
+const MAINTENANCE: Duration = Duration::from_secs(3600);
+/// The first look, for those who never run it for an hour.
+const FIRST_MAINTENANCE: Duration = Duration::from_secs(60);
+
+/// Why a broker stopped serving.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// It was told to.
+    Stopped,
+    /// Its storage answers no more: it panicked on a request that it should have refused.
+    StorageDied,
+}
+
+/// Serves until cancelled; tells `started` once connections are taken.
+pub(super) async fn run(
+    folder: PathBuf,
+    listener: std::net::TcpListener,
+    cancellation: CancellationToken,
+    started: oneshot::Sender<()>,
+) -> Result<(), LogError> {
+    let listener = TcpListener::from_std(listener).map_err(LogError::Start)?;
+    let mut broker = Broker::open(&folder, &listener).await?;
+    // Nobody waits any more: then the cancellation will be seen at once.
+    let _ = started.send(());
+    while broker.serve(&listener, &cancellation).await == End::StorageDied {
+        tracing::error!("the storage of the embedded log died; opening it again");
+        drop(broker);
+        tokio::time::sleep(WAIT_AFTER_FAILURE).await;
+        broker = Broker::open(&folder, &listener).await?;
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Broker {
+    storage: LogStorage,
+    routes: FrameRouteService<(), Error>,
+}
+
+impl Broker {
+    async fn open(folder: &Path, listener: &TcpListener) -> Result<Self, LogError> {
+        let storage = LogStorage::open(folder, listener.local_addr().map_err(LogError::Start)?).await?;
+        forget_members(&storage.storage).await?;
+        let disk = Disk::below(&storage.file).at("write to disk", folder)?;
+        let routes = routes(storage.storage.clone(), disk, Arrivals::default())?;
+        Ok(Self { storage, routes })
+    }
+
+    async fn serve(&self, listener: &TcpListener, cancellation: &CancellationToken) -> End {
+        let mut maintenance = interval_at(Instant::now() + FIRST_MAINTENANCE, MAINTENANCE);
+        let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = cancellation.cancelled() => return End::Stopped,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        tasks.spawn(connection(self.routes.clone(), stream));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the embedded log could not take a connection");
+                        tokio::time::sleep(WAIT_AFTER_FAILURE).await;
+                    }
+                },
+                _ = maintenance.tick() => {
+                    let storage = self.storage.storage.clone();
+                    tasks.spawn(async move { Ok(storage.maintain(SystemTime::now()).await?) });
+                }
+                Some(ended) = tasks.join_next() => {
+                    if failed(ended) && self.storage.storage.ping().await.is_err() {
+                        return End::StorageDied;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One client until it leaves.
+async fn connection(routes: FrameRouteService<(), Error>, stream: TcpStream) -> Result<(), Error> {
+    stream.set_nodelay(true)?;
+    let layers =
+        (TcpContextLayer::new(TcpContext::default()), TcpBytesLayer::<()>::default(), BytesFrameLayer::default());
+    layers.into_layer(routes).serve(Context::default(), stream).await
+}
+
+/// A client that leaves is no failure; anything else may be the storage's.
+fn failed(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> bool {
+    match ended {
+        Ok(Ok(()) | Err(Error::Io(_))) => false,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the embedded log dropped a connection");
+            true
+        }
+        Err(_) => true,
+    }
+}

@@ -1,0 +1,75 @@
+//! Where the cluster lives: below the data folder, or as root in a refuge that the server's account can reach.
+
+use super::account::Account;
+use super::{PostgresConfig, PostgresError};
+use crate::data_dir::DataDir;
+use crate::file::{AtFile, create_folder};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Passed through by all, listed by none.
+const MODE: u32 = 0o711;
+
+/// The folder of the cluster, created if need be.
+///
+/// The refuge is chosen once and remembered in the data folder; it carries the data folder's identity in its name, so
+/// that a data folder made anew never meets the database of an old one.
+pub(super) async fn choose(
+    data_dir: &DataDir,
+    config: &PostgresConfig,
+    account: &Account,
+) -> Result<PathBuf, PostgresError> {
+    let note = data_dir.path().join("postgres-is-at");
+    if let Some(folder) = noted(&note)? {
+        create_folder(&folder, MODE)?;
+        account.reach(&folder).await?;
+        return Ok(folder);
+    }
+    let folder = data_dir.path().join("postgres");
+    create_folder(&folder, MODE)?;
+    let Err(refusal) = account.reach(&folder).await else { return Ok(folder) };
+    let refuge = config.refuge_dir.join(format!("postgres-{}", data_dir.identity().simple()));
+    let reached = match create_folder(&refuge, MODE) {
+        Ok(()) => account.reach(&refuge).await.is_ok(),
+        Err(_) => false,
+    };
+    if !reached {
+        return Err(refusal);
+    }
+    crate::secret::write(&note, &refuge.to_string_lossy())?;
+    fs::remove_dir(&folder).at("remove", &folder)?;
+    tracing::warn!(reason = %refusal, folder = %refuge.display(), "the database is kept outside of the data folder");
+    Ok(refuge)
+}
+
+fn noted(note: &Path) -> Result<Option<PathBuf>, PostgresError> {
+    match fs::read_to_string(note) {
+        Ok(text) => Ok(Some(PathBuf::from(text.trim()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Ok(Err(error).at("read", note)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test]
+    async fn as_root_below_a_closed_folder_the_refuge_is_taken_and_kept() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::set_permissions(parent.path(), Permissions::from_mode(0o711)).unwrap();
+        let closed = parent.path().join("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+        let data_dir = DataDir::open(&closed.join("data")).unwrap();
+        let config = PostgresConfig { refuge_dir: parent.path().join("refuge"), ..PostgresConfig::default() };
+        let account = Account::choose(Path::new("/nowhere")).await.unwrap();
+        let chosen = choose(&data_dir, &config, &account).await.unwrap();
+        assert_eq!(chosen.starts_with(&config.refuge_dir), account != Account::Own);
+        fs::set_permissions(&closed, Permissions::from_mode(0o711)).unwrap();
+        assert_eq!(choose(&data_dir, &config, &account).await.unwrap(), chosen, "the choice stays");
+    }
+}

@@ -1,0 +1,200 @@
+//! Reads the incidents of the core API, page by page.
+
+use super::VerifyConfig;
+use crate::client::endpoint;
+use crate::key::KEY_HEADER;
+use reqwest::header::HeaderMap;
+use reqwest::{Client, StatusCode, Url};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Incidents a page.
+const PAGE: &str = "100";
+/// In an order that stays while events come in.
+const SORT: &str = "opened_at:asc";
+/// For one page.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Events per fingerprint.
+pub type Counts = BTreeMap<String, u64>;
+
+/// What one look showed: the events of all incidents of a fingerprint together, whatever their state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Incidents {
+    counts: Counts,
+}
+
+impl Incidents {
+    /// Events under a fingerprint; 0 if there is none.
+    pub fn count(&self, fingerprint: &str) -> u64 {
+        self.counts.get(fingerprint).copied().unwrap_or(0)
+    }
+
+    /// Every fingerprint that has an incident.
+    pub fn fingerprints(&self) -> impl Iterator<Item = &str> {
+        self.counts.keys().map(String::as_str)
+    }
+}
+
+/// From (incident id, fingerprint, count). An id that comes twice, because an incident moved from one page to
+/// another between two requests, counts once, with the larger and therefore newer count.
+impl FromIterator<(String, String, u64)> for Incidents {
+    fn from_iter<T: IntoIterator<Item = (String, String, u64)>>(incidents: T) -> Self {
+        let mut newest: BTreeMap<String, (String, u64)> = BTreeMap::new();
+        for (id, fingerprint, count) in incidents {
+            let known = newest.entry(id).or_insert((fingerprint, count));
+            known.1 = known.1.max(count);
+        }
+        let mut counts = Counts::new();
+        for (fingerprint, count) in newest.into_values() {
+            let sum = counts.entry(fingerprint).or_default();
+            *sum = sum.saturating_add(count);
+        }
+        Self { counts }
+    }
+}
+
+/// Why a look failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// The URL is not one of an HTTP server.
+    #[error("'{0}' is not an http or https URL")]
+    Url(Url),
+    /// The key cannot stand in a header.
+    #[error("the API key holds characters that no header may hold")]
+    Key,
+    /// The core API refuses, and will again.
+    #[error("the core API answered {status}: {detail}")]
+    Refused {
+        /// 4xx, or anything else that is neither 200 nor 5xx.
+        status: StatusCode,
+        /// What it said.
+        detail: String,
+    },
+    /// The core API cannot answer now.
+    #[error("the core API answered {0}")]
+    Unavailable(StatusCode),
+    /// No answer, or one that was cut short.
+    #[error("no answer came from the core API")]
+    Http(#[from] reqwest::Error),
+    /// Not the shape of a list of incidents.
+    #[error("the core API sent no list of incidents")]
+    Shape(#[from] serde_json::Error),
+    /// The pages do not come to an end.
+    #[error("the core API gave no way on, or the same one twice, from page to page")]
+    Paging,
+}
+
+impl LookError {
+    /// Whether another look cannot go better.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Url(_) | Self::Key | Self::Refused { .. } | Self::Shape(_) | Self::Paging => true,
+            Self::Http(error) => error.is_builder(),
+            Self::Unavailable(_) => false,
+        }
+    }
+}
+
+/// The list of incidents of one core API.
+#[derive(Debug)]
+pub struct CoreApi {
+    http: Client,
+    list: Url,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    incidents: Vec<Incident>,
+    pagination: Pagination,
+}
+
+#[derive(Deserialize)]
+struct Incident {
+    id: String,
+    fingerprint: String,
+    event_count: u64,
+}
+
+#[derive(Deserialize)]
+struct Pagination {
+    has_more: bool,
+    next_cursor: Option<String>,
+}
+
+impl CoreApi {
+    /// Prepares to ask; sends nothing yet.
+    ///
+    /// # Errors
+    /// If URL or key cannot be used.
+    pub fn new(config: &VerifyConfig) -> Result<Self, LookError> {
+        let mut list =
+            endpoint(&config.core_url, &["v1", "incidents"]).ok_or_else(|| LookError::Url(config.core_url.clone()))?;
+        list.query_pairs_mut().append_pair("limit", PAGE).append_pair("sort", SORT);
+        if let Some(project) = &config.project {
+            list.query_pairs_mut().append_pair("project_id", project);
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(KEY_HEADER, config.key.header().map_err(|_| LookError::Key)?);
+        let http = Client::builder().default_headers(headers).timeout(TIMEOUT).build()?;
+        Ok(Self { http, list })
+    }
+
+    /// All incidents, of every state.
+    ///
+    /// # Errors
+    /// See [`LookError`].
+    pub async fn incidents(&self) -> Result<Incidents, LookError> {
+        let mut incidents = Vec::new();
+        let mut cursors = BTreeSet::new();
+        let mut url = self.list.clone();
+        loop {
+            let page = self.page(url).await?;
+            incidents.extend(page.incidents.into_iter().map(|found| (found.id, found.fingerprint, found.event_count)));
+            if !page.pagination.has_more {
+                return Ok(incidents.into_iter().collect());
+            }
+            let cursor = page.pagination.next_cursor.ok_or(LookError::Paging)?;
+            url = self.list.clone();
+            url.query_pairs_mut().append_pair("cursor", &cursor);
+            if !cursors.insert(cursor) {
+                return Err(LookError::Paging);
+            }
+        }
+    }
+
+    async fn page(&self, url: Url) -> Result<Page, LookError> {
+        let response = self.http.get(url).send().await?;
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(serde_json::from_slice(&response.bytes().await?)?);
+        }
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(LookError::Unavailable(status));
+        }
+        let detail = response.text().await.unwrap_or_default().chars().take(200).collect();
+        Err(LookError::Refused { status, detail })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn incidents(list: &[(&str, &str, u64)]) -> Incidents {
+        list.iter().map(|(id, fingerprint, count)| ((*id).into(), (*fingerprint).into(), *count)).collect()
+    }
+
+    #[test]
+    fn incidents_of_a_fingerprint_are_added_up() {
+        let found = incidents(&[("i1", "a", 3), ("i2", "a", 4), ("i3", "b", 1)]);
+        assert_eq!((found.count("a"), found.count("b"), found.count("c")), (7, 1, 0));
+        assert_eq!(found.fingerprints().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn an_incident_seen_on_two_pages_counts_once() {
+        assert_eq!(incidents(&[("i1", "a", 3), ("i1", "a", 5)]).count("a"), 5);
+    }
+}

@@ -1,0 +1,268 @@
+//! A server that plays ingest and core: it counts like the real ones (an id once) and misbehaves as scripted.
+#![allow(dead_code)]
+
+mod http;
+
+use http::{Request, read_request, response};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use traffic::client::{ClientConfig, Progress};
+use traffic::event::ClientEvent;
+use traffic::generate::{Run, sample};
+
+/// The key that the server knows.
+pub const KEY: &str = "sk_test";
+
+/// What happens to one request of ingest instead of the plain truth.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Answers with this status and code and takes nothing in; `Retry-After` in seconds if given.
+    Refuse(u16, &'static str, Option<u64>),
+    /// Takes everything in and closes without an answer.
+    CutAfter,
+    /// Closes without having taken anything in.
+    CutBefore,
+    /// Takes everything in and closes half way through the answer.
+    CutWithin,
+    /// Takes everything in and answers 500.
+    FailAfter,
+    /// Takes everything in but the n-th event of the batch, which it refuses with this code.
+    RejectItem(usize, &'static str),
+    /// Takes everything in and never answers.
+    Stall,
+    /// Takes everything in and answers with 202 and nonsense.
+    Babble,
+}
+
+/// Shows the counts that a look sees: from the number of the look (0, 1, ...) and the true counts.
+pub type View = Box<dyn FnMut(usize, &BTreeMap<String, u64>) -> Vec<Value> + Send>;
+
+/// What the server knows, across its restarts.
+pub struct State {
+    /// Applied to the next requests of ingest, in order; afterwards all goes well.
+    pub script: VecDeque<Fault>,
+    /// Ids taken in.
+    pub ids: BTreeSet<String>,
+    /// Error events by fingerprint, each id once.
+    pub counts: BTreeMap<String, u64>,
+    /// Requests to ingest, of all kinds.
+    pub requests: usize,
+    /// Events of each request to ingest.
+    pub sizes: Vec<usize>,
+    /// Looks at the first page.
+    pub looks: usize,
+    /// Answers of core instead of the list, in order.
+    pub core_script: VecDeque<u16>,
+    /// What core shows.
+    pub view: View,
+    shown: Vec<Value>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            script: VecDeque::new(),
+            ids: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            requests: 0,
+            sizes: Vec::new(),
+            looks: 0,
+            core_script: VecDeque::new(),
+            view: Box::new(|_, counts| incidents(counts)),
+            shown: Vec::new(),
+        }
+    }
+}
+
+/// One incident per fingerprint.
+pub fn incidents(counts: &BTreeMap<String, u64>) -> Vec<Value> {
+    counts.iter().map(|(fingerprint, count)| incident(&format!("inc-{fingerprint}"), fingerprint, *count)).collect()
+}
+
+pub fn incident(id: &str, fingerprint: &str, count: u64) -> Value {
+    json!({"id": id, "fingerprint": fingerprint, "event_count": count, "title": "t", "status": "open"})
+}
+
+/// A running server; it dies with this value, in the middle of whatever it does.
+pub struct Server {
+    pub address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub type Shared = Arc<Mutex<State>>;
+
+pub fn lock(state: &Shared) -> MutexGuard<'_, State> {
+    state.lock().expect("no test panics while holding it")
+}
+
+impl Server {
+    pub async fn start(state: &Shared) -> Self {
+        Self::start_at(state, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// On a given port, e.g. that of a server that has died.
+    pub async fn start_at(state: &Shared, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("the port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let state = Arc::clone(state);
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.expect("accepting works");
+                connections.spawn(serve(stream, Arc::clone(&state)));
+            }
+        });
+        Self { address, task }
+    }
+
+    /// Ends it and waits until its connections are gone.
+    pub async fn kill(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Quick and small, for tests.
+    pub fn client(&self) -> ClientConfig {
+        let url = self.url().parse().expect("an URL");
+        ClientConfig {
+            connections: 4,
+            batch: 10,
+            first_pause: Duration::from_millis(1),
+            ..ClientConfig::new(url, KEY.into())
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, state: Shared) {
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = read_request(&mut stream).await {
+        let reply = if request.header("x-api-key") != Some(KEY) {
+            Reply::Whole(problem(401, "unknown_key", None))
+        } else if request.path == "/v1/incidents" {
+            core(&request, &mut lock(&state))
+        } else {
+            ingest(&request, &mut lock(&state))
+        };
+        match reply {
+            Reply::Whole(bytes) => stream.write_all(&bytes).await.expect("the client listens"),
+            Reply::Half(bytes) => {
+                let _ = stream.write_all(&bytes[..bytes.len() - 5]).await;
+                return;
+            }
+            Reply::Cut => return,
+            Reply::Stall => std::future::pending().await,
+        }
+    }
+}
+
+enum Reply {
+    Whole(Vec<u8>),
+    Half(Vec<u8>),
+    Cut,
+    Stall,
+}
+
+fn problem(status: u16, code: &str, retry_after: Option<u64>) -> Vec<u8> {
+    response(status, retry_after, &json!({"code": code, "detail": format!("because {code}")}))
+}
+
+fn ingest(request: &Request, state: &mut State) -> Reply {
+    let body: Value = serde_json::from_slice(&request.body).expect("a JSON body");
+    let (events, is_batch) = match request.path.as_str() {
+        "/v1/events" => (vec![body], false),
+        "/v1/events/batch" => (body["events"].as_array().expect("events").clone(), true),
+        _ => return Reply::Whole(problem(404, "not_found", None)),
+    };
+    state.requests += 1;
+    state.sizes.push(events.len());
+    let fault = state.script.pop_front();
+    match fault {
+        Some(Fault::Refuse(status, code, after)) => return Reply::Whole(problem(status, code, after)),
+        Some(Fault::CutBefore) => return Reply::Cut,
+        _ => {}
+    }
+    let rejected = match fault {
+        Some(Fault::RejectItem(index, code)) if is_batch && index < events.len() => Some((index, code)),
+        _ => None,
+    };
+    for (index, event) in events.iter().enumerate() {
+        if rejected.is_none_or(|(rejected, _)| rejected != index) {
+            state.count(event);
+        }
+    }
+    let whole = accepted(&events, is_batch, rejected);
+    match fault {
+        Some(Fault::CutAfter) => Reply::Cut,
+        Some(Fault::CutWithin) => Reply::Half(whole),
+        Some(Fault::FailAfter) => Reply::Whole(problem(500, "internal", None)),
+        Some(Fault::Stall) => Reply::Stall,
+        Some(Fault::Babble) => Reply::Whole(response(202, None, &json!({"ok": 1}))),
+        _ => Reply::Whole(whole),
+    }
+}
+
+fn accepted(events: &[Value], is_batch: bool, rejected: Option<(usize, &str)>) -> Vec<u8> {
+    if !is_batch {
+        return response(202, None, &json!({"accepted": true, "event_id": events[0]["event_id"], "received_at": "x"}));
+    }
+    let rejected: Vec<_> =
+        rejected.iter().map(|(index, code)| json!({"index": index, "code": code, "detail": "d"})).collect();
+    let count = events.len() - rejected.len();
+    response(202, None, &json!({"accepted": true, "count": count, "event_ids": [], "rejected": rejected}))
+}
+
+impl State {
+    fn count(&mut self, event: &Value) {
+        let event: ClientEvent = serde_json::from_value(event.clone()).expect("the shape of an event");
+        if self.ids.insert(event.event_id.clone())
+            && let Some(group) = event.group()
+        {
+            *self.counts.entry(group.fingerprint).or_default() += 1;
+        }
+    }
+}
+
+/// Pages of seven, so that a handful of incidents needs several.
+fn core(request: &Request, state: &mut State) -> Reply {
+    if let Some(status) = state.core_script.pop_front() {
+        return Reply::Whole(problem(status, "scripted", None));
+    }
+    assert_eq!((request.query("limit"), request.query("sort")), (Some("100"), Some("opened_at%3Aasc")));
+    let from: usize = request.query("cursor").map_or(0, |cursor| cursor.parse().expect("a cursor of ours"));
+    if from == 0 {
+        state.shown = (state.view)(state.looks, &state.counts);
+        state.looks += 1;
+    }
+    let page: Vec<_> = state.shown.iter().skip(from).take(7).cloned().collect();
+    let next = from + page.len();
+    let has_more = next < state.shown.len();
+    let pagination = json!({"total": state.shown.len(), "limit": 7, "offset": from, "has_more": has_more,
+        "next_cursor": has_more.then(|| next.to_string())});
+    Reply::Whole(response(200, None, &json!({"incidents": page, "pagination": pagination, "complete_until": null})))
+}
+
+/// Events of the normal mix.
+pub fn events(count: u32, seed: u64) -> Vec<ClientEvent> {
+    let started_at = chrono::DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");
+    sample(count, seed, Run::new(seed), started_at).collect()
+}
+
+pub fn progress() -> Arc<Progress> {
+    Arc::new(Progress::default())
+}

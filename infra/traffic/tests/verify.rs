@@ -1,0 +1,193 @@
+//! The proof says "exact" when the counts are exact, and never otherwise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use support::{Server, Shared, events, incident, incidents, lock};
+use traffic::event::ClientEvent;
+use traffic::tally::Tally;
+use traffic::verify::{LookError, Standing, Verdict, Verifier, VerifyConfig, VerifyError};
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+fn config(server: &Server, timeout: Duration) -> VerifyConfig {
+    VerifyConfig { core_url: server.url().parse().unwrap(), key: support::KEY.into(), project: None, timeout }
+}
+
+/// What was sent, as if all of it had been acknowledged.
+fn tally(events: &[ClientEvent]) -> Tally {
+    let mut tally = Tally::default();
+    events.iter().filter_map(ClientEvent::group).for_each(|group| tally.add_certain(&group));
+    tally
+}
+
+/// Takes the baseline, lets the server count the sent events (and show them as `view` says), and concludes.
+async fn verify(
+    timeout: Duration,
+    tally: &Tally,
+    view: impl FnMut(usize, &BTreeMap<String, u64>) -> Vec<serde_json::Value> + Send + 'static,
+) -> Verdict {
+    let state = Shared::default();
+    let server = Server::start(&state).await;
+    let verifier = Verifier::begin(&config(&server, timeout)).await.unwrap();
+    {
+        let mut state = lock(&state);
+        state.counts = tally.counts();
+        state.looks = 0;
+        state.view = Box::new(view);
+    }
+    verifier.conclude(tally).await.unwrap()
+}
+
+#[tokio::test]
+async fn exact_counts_are_exact_over_several_pages() {
+    let sent = tally(&events(400, 1));
+    assert!(sent.counts().len() > 14, "more than two pages");
+    let verdict = verify(TIMEOUT, &sent, |_, counts| incidents(counts)).await;
+    assert_eq!(verdict, Verdict::Exact { events: sent.certain(), fingerprints: sent.counts().len() });
+    assert!(verdict.to_string().starts_with("all counts exact"));
+}
+
+#[tokio::test]
+async fn counts_that_come_late_are_waited_for() {
+    let sent = tally(&events(200, 2));
+    // A third look shows all; the first shows nothing, the second a part.
+    let verdict = verify(TIMEOUT, &sent, |look, counts| match look {
+        0 => Vec::new(),
+        1 => incidents(counts).into_iter().take(3).collect(),
+        _ => incidents(counts),
+    });
+    assert!(verdict.await.is_exact());
+}
+
+#[tokio::test]
+async fn too_few_is_told_at_the_deadline() {
+    let sent = tally(&events(200, 3));
+    let verdict = verify(Duration::from_millis(600), &sent, |_, counts| {
+        let mut counts = counts.clone();
+        *counts.values_mut().next().unwrap() -= 1;
+        incidents(&counts)
+    });
+    let verdict = verdict.await;
+    let Verdict::Different(comparison) = &verdict else { panic!("{verdict}") };
+    assert_eq!((comparison.standing(), comparison.rows.len()), (Standing::TooFew, 1));
+    let row = &comparison.rows[0];
+    assert_eq!(row.found, i128::from(row.wanted) - 1);
+    assert!(verdict.to_string().contains(&row.fingerprint[..11]), "{verdict}");
+}
+
+#[tokio::test]
+async fn too_many_is_told_at_once() {
+    let sent = tally(&events(200, 4));
+    let verdict = verify(Duration::from_secs(3_600), &sent, |_, counts| {
+        let mut counts = counts.clone();
+        *counts.values_mut().last().unwrap() += 1;
+        incidents(&counts)
+    });
+    let Verdict::Different(comparison) = verdict.await else { panic!("one is too many") };
+    assert_eq!(comparison.standing(), Standing::TooMany);
+}
+
+#[tokio::test]
+async fn a_duplicate_that_is_counted_after_all_was_exact_is_seen() {
+    let sent = tally(&events(200, 5));
+    let verdict = verify(TIMEOUT, &sent, |look, counts| {
+        let mut counts = counts.clone();
+        *counts.values_mut().last().unwrap() += u64::from(look >= 2);
+        incidents(&counts)
+    });
+    assert!(matches!(verdict.await, Verdict::Different(_)));
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_never_called_exact() {
+    let mut sent = tally(&events(200, 6));
+    let group = events(200, 6).iter().find_map(ClientEvent::group).unwrap();
+    sent.add_uncertain(&group);
+    for arrived in [0, 1] {
+        let fingerprint = group.fingerprint.clone();
+        let verdict = verify(TIMEOUT, &sent, move |_, counts| {
+            let mut counts = counts.clone();
+            *counts.get_mut(&fingerprint).unwrap() += arrived;
+            incidents(&counts)
+        });
+        let verdict = verdict.await;
+        let Verdict::Uncertain(comparison) = &verdict else { panic!("{verdict}") };
+        assert_eq!((comparison.uncertain, comparison.rows.len()), (1, 1));
+        assert!(!verdict.is_exact() && verdict.to_string().starts_with("not proved: 1 error events"));
+    }
+    let verdict = verify(TIMEOUT, &sent, move |_, counts| {
+        let mut counts = counts.clone();
+        *counts.get_mut(&group.fingerprint).unwrap() += 2;
+        incidents(&counts)
+    });
+    assert!(matches!(verdict.await, Verdict::Different(_)), "more than may have arrived");
+}
+
+#[tokio::test]
+async fn what_was_there_before_and_what_others_send_do_not_disturb() {
+    let state = Shared::default();
+    let sent = tally(&events(100, 7));
+    let known = sent.counts().keys().next().unwrap().clone();
+    let before = vec![incident("old", &known, 40), incident("newer", &known, 2), incident("other", "f", 7)];
+    lock(&state).view = Box::new(move |_, _| before.clone());
+    let server = Server::start(&state).await;
+    let verifier = Verifier::begin(&config(&server, TIMEOUT)).await.unwrap();
+    let mut counts = sent.counts();
+    // A regression: the events of a fingerprint are spread over its old incident and a new one.
+    *counts.get_mut(&known).unwrap() += 2;
+    lock(&state).view = Box::new(move |_, _| {
+        let others = [incident("old", &known, 40), incident("other", "f", 8), incident("stranger", "g", 1)];
+        incidents(&counts).into_iter().chain(others).collect()
+    });
+    assert!(verifier.conclude(&sent).await.unwrap().is_exact());
+}
+
+#[tokio::test]
+async fn a_core_that_is_away_for_a_while_is_asked_again() {
+    let state = Shared::default();
+    lock(&state).core_script = [503, 500, 429].into();
+    let server = Server::start(&state).await;
+    let verifier = Verifier::begin(&config(&server, TIMEOUT)).await.unwrap();
+    let address = server.address;
+    server.kill().await;
+    let sent = tally(&events(50, 8));
+    let proof = tokio::spawn(async move { verifier.conclude(&sent).await.map(|verdict| (verdict, sent)) });
+    lock(&state).counts = tally(&events(50, 8)).counts();
+    let _server = Server::start_at(&state, address).await;
+    let (verdict, sent) = proof.await.unwrap().unwrap();
+    assert_eq!(verdict, Verdict::Exact { events: sent.certain(), fingerprints: sent.counts().len() });
+}
+
+#[tokio::test]
+async fn a_core_that_refuses_or_speaks_nonsense_is_an_error() {
+    let state = Shared::default();
+    let server = Server::start(&state).await;
+    let wrong_key = VerifyConfig { key: "sk_other".into(), ..config(&server, TIMEOUT) };
+    let error = Verifier::begin(&wrong_key).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Look(LookError::Refused { .. })), "{error:?}");
+    lock(&state).view = Box::new(|_, _| vec![serde_json::json!({"id": 1})]);
+    let error = Verifier::begin(&config(&server, TIMEOUT)).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Look(LookError::Shape(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_core_that_never_answers_is_an_error_at_the_deadline() {
+    let state = Shared::default();
+    let server = Server::start(&state).await;
+    let verifier = Verifier::begin(&config(&server, Duration::from_millis(600))).await.unwrap();
+    server.kill().await;
+    let error = verifier.conclude(&Tally::default()).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Look(LookError::Http(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn no_baseline_is_taken_while_counts_move() {
+    let state = Shared::default();
+    lock(&state).view = Box::new(|look, _| vec![incident("i", "f", u64::try_from(look).unwrap())]);
+    let server = Server::start(&state).await;
+    let error = Verifier::begin(&config(&server, Duration::from_millis(600))).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Unquiet), "{error:?}");
+}

@@ -1,0 +1,140 @@
+//! The two routes. Both are one: they differ in how the body's text is read.
+
+use super::IngestState;
+use super::answer::{Accepted, BatchAccepted, BatchBody, EventBody, Refusals};
+use super::body::{Encoding, decompress, encoding_of, form_of, read};
+use super::clock::received_now;
+use super::event::Intake;
+use super::prepare::{Prepared, prepare};
+use super::split::Form;
+use crate::auth::Principal;
+use crate::error::Problem;
+use crate::producer::AppendError;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use schema::keys::Scope;
+use std::sync::Arc;
+
+/// A body of this size is prepared on the worker's own thread: that is done before a hand-over would be.
+const SMALL_BYTES: usize = 64 * 1_024;
+/// Seconds after which a client may send again when the log does not take its events.
+const COME_BACK: u64 = 2;
+
+/// Takes one event, a JSON array of them, or one event a line (NDJSON).
+///
+/// Answers once the log has acknowledged the events on all in-sync replicas. An array and lines are answered as a batch.
+///
+/// # Errors
+/// See [`accept`].
+#[utoipa::path(
+    post,
+    path = "/v1/events",
+    tag = "ingest",
+    request_body(content(
+        (EventBody = "application/json"),
+        (Vec<EventBody> = "application/json"),
+        (String = "application/x-ndjson")
+    )),
+    responses(
+        (status = 202, description = "in the log", body = Accepted),
+        Refusals,
+    ),
+    security(("api_key" = ["ingest"]))
+)]
+pub async fn post_events(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<IngestState>,
+) -> Result<HttpResponse, Problem> {
+    let principal = state.keys.authorize(&request, Scope::Ingest).await?;
+    let form = form_of(&request)?;
+    accept(&request, payload, &state, principal, form).await
+}
+
+/// Takes 1 to 1000 events. A bad one never sinks the good ones.
+///
+/// # Errors
+/// See [`accept`].
+#[utoipa::path(
+    post,
+    path = "/v1/events/batch",
+    tag = "ingest",
+    request_body = BatchBody,
+    responses(
+        (status = 202, description = "those that are named are in the log", body = BatchAccepted),
+        Refusals,
+    ),
+    security(("api_key" = ["ingest"]))
+)]
+pub async fn post_batch(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<IngestState>,
+) -> Result<HttpResponse, Problem> {
+    let principal = state.keys.authorize(&request, Scope::Ingest).await?;
+    if form_of(&request)? == Form::Lines {
+        return Err(Problem::unsupported_media_type("send lines to /v1/events; a batch is application/json"));
+    }
+    accept(&request, payload, &state, principal, Form::Batch).await
+}
+
+/// From the body to the answer.
+///
+/// # Errors
+/// 400, 408, 413, 415 or 422 for the body; 429; 503 if the log does not acknowledge.
+async fn accept(
+    request: &HttpRequest,
+    payload: web::Payload,
+    state: &IngestState,
+    principal: Arc<Principal>,
+    form: Form,
+) -> Result<HttpResponse, Problem> {
+    let encoding = encoding_of(request)?;
+    let body = read(request, payload).await?;
+    let prepared = if encoding == Encoding::Identity && body.len() <= SMALL_BYTES {
+        prepare(&body, form, Intake { principal: &principal, received_at: received_now() })?
+    } else {
+        prepare_elsewhere(state, Arc::clone(&principal), body, encoding, form).await?
+    };
+    if let Some(rate) = &state.rate {
+        rate.take(&principal, prepared.events)?;
+    }
+    let answer = prepared.answer.to_json().map_err(Problem::internal)?;
+    let events = prepared.records.len();
+    state.log.append_all(principal.project_id.as_str().into(), prepared.records).await?;
+    state.accepted.add(&principal.project_id, events);
+    Ok(HttpResponse::Accepted().content_type("application/json").body(answer))
+}
+
+/// On a thread that may take its time, so that no other request of this worker waits for it.
+async fn prepare_elsewhere(
+    state: &IngestState,
+    principal: Arc<Principal>,
+    body: Bytes,
+    encoding: Encoding,
+    form: Form,
+) -> Result<Prepared, Problem> {
+    let _permit = state.large.acquire().await.map_err(Problem::internal)?;
+    web::block(move || {
+        let intake = Intake { principal: &principal, received_at: received_now() };
+        match encoding {
+            Encoding::Identity => prepare(&body, form, intake),
+            _ => prepare(&decompress(&body, encoding)?, form, intake),
+        }
+    })
+    .await
+    .map_err(Problem::internal)?
+}
+
+impl From<AppendError> for Problem {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::TooLarge => Self::too_large(error.to_string()),
+            AppendError::Full => Self::unavailable("log_busy", error.to_string(), COME_BACK),
+            AppendError::Unacknowledged(_) => {
+                tracing::warn!(%error, "events were not acknowledged");
+                Self::unavailable("log_unavailable", error.to_string(), COME_BACK)
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The door: events come in over HTTP and go to the log (`POST /v1/events`, `POST /v1/events/batch`).
+//!
+//! Clients send here; it tells the log, and the client only once the log has acknowledged (G1). It owns no
+//! state but the buckets of [`rate`]. If the process dies, a client without an answer sends again under the same
+//! event id, which counts once.
+//!
+//! `body` reads and decompresses -> `split` finds the events -> `event` checks one and writes its envelope ->
+//! `prepare` puts records and answer together -> `handlers` appends. All but the first and the last are pure.
+
+pub mod accepted;
+pub mod answer;
+mod body;
+pub mod clock;
+mod document;
+mod event;
+pub mod handlers;
+pub mod limits;
+mod prepare;
+pub mod rate;
+mod split;
+
+use crate::auth::Keys;
+use crate::producer::LogWriter;
+use accepted::Accepted;
+use actix_web::web::{self, ServiceConfig};
+use rate::EventRate;
+use serde::Deserialize;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use utoipa::OpenApi;
+
+/// Large requests that are prepared at once, on threads of their own. More would not be faster on most machines,
+/// and each may need some MiB.
+const LARGE_AT_ONCE: usize = 4;
+
+/// The section of the environment that sets the door up; with envy's prefix `SIGNALS_`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct IngestConfig {
+    /// `SIGNALS_INGEST_RATE`: events a second and key; as many as come if unset.
+    #[serde(default)]
+    pub ingest_rate: Option<NonZeroU32>,
+}
+
+/// What the routes need. Clones share all of it.
+#[derive(Clone, Debug)]
+pub struct IngestState {
+    keys: Keys,
+    log: LogWriter,
+    accepted: Accepted,
+    rate: Option<EventRate>,
+    large: Arc<Semaphore>,
+}
+
+impl IngestState {
+    /// Of the parts that `run.rs` makes.
+    pub fn new(keys: Keys, log: LogWriter, accepted: Accepted, config: &IngestConfig) -> Self {
+        let rate = config.ingest_rate.map(EventRate::per_second);
+        Self { keys, log, accepted, rate, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) }
+    }
+}
+
+/// The description of the routes, for one OpenAPI document.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(handlers::post_events, handlers::post_batch))]
+pub struct IngestApi;
+
+/// Adds the routes to a server. Wrap it with [`crate::request_id`] and [`crate::error::problem_defaults`].
+pub fn routes(state: IngestState) -> impl FnOnce(&mut ServiceConfig) {
+    move |config| {
+        config
+            .app_data(web::Data::new(state))
+            .service(web::resource("/v1/events").route(web::post().to(handlers::post_events)))
+            .service(web::resource("/v1/events/batch").route(web::post().to(handlers::post_batch)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_names_both_routes_and_every_refusal() {
+        let described = serde_json::to_value(IngestApi::openapi()).unwrap();
+        for path in ["/v1/events", "/v1/events/batch"] {
+            let answers = described["paths"][path]["post"]["responses"].as_object().unwrap();
+            let mut statuses: Vec<&str> = answers.keys().map(String::as_str).collect();
+            statuses.sort_unstable();
+            assert_eq!(statuses, ["202", "400", "401", "403", "408", "413", "415", "422", "429", "503"], "{path}");
+        }
+        let types = &described["components"]["schemas"]["EventTypeName"]["enum"];
+        let names: Vec<&str> = schema::event::EventType::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(types, &serde_json::json!(names));
+        let severities = &described["components"]["schemas"]["SeverityName"]["enum"];
+        let names: Vec<&str> = schema::event::Severity::ALL.iter().map(|severity| severity.as_str()).collect();
+        assert_eq!(severities, &serde_json::json!(names));
+    }
+}

@@ -1,0 +1,143 @@
+//! A linger that follows the load: when waiting records go to librdkafka. Pure; time is handed in.
+//!
+//! A fixed linger is wrong twice: without load it is only delay, under load it is too short for good batches.
+//! Here nobody waits while the log is idle, and under load records gather while earlier ones are on their way:
+//! they go out once they are at least as many as those that are still unacknowledged. So batches grow with the
+//! load by themselves, few requests are on the wire at once, and no timer runs. [`LONGEST_WAIT`] only matters
+//! when some acknowledgement does not come, because one partition's leader is away, say: the others go on.
+
+use std::time::{Duration, Instant};
+
+/// No record waits longer for earlier ones to be acknowledged.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(2);
+/// So many records make a good batch; more need not gather.
+const ENOUGH_RECORDS: usize = 2_000;
+/// So many bytes make a good batch.
+const ENOUGH_BYTES: usize = 1 << 20;
+
+/// Records that wait, and what was let through before.
+#[derive(Debug)]
+pub(super) struct Gate<T> {
+    waiting: Vec<T>,
+    records: usize,
+    bytes: usize,
+    since: Option<Instant>,
+    unacknowledged: usize,
+}
+
+impl<T> Gate<T> {
+    pub(super) fn new() -> Self {
+        Self { waiting: Vec::new(), records: 0, bytes: 0, since: None, unacknowledged: 0 }
+    }
+
+    /// Adds a parcel of records. Returns what must be sent now, in this order, by the caller.
+    #[must_use]
+    pub(super) fn offer(&mut self, parcel: T, records: usize, bytes: usize, now: Instant) -> Option<Vec<T>> {
+        self.waiting.push(parcel);
+        self.records += records;
+        self.bytes += bytes;
+        self.since.get_or_insert(now);
+        self.release_if_due(now)
+    }
+
+    /// Notes that so many records were acknowledged or given up. Returns as [`Gate::offer`].
+    #[must_use]
+    pub(super) fn settle(&mut self, records: usize, now: Instant) -> Option<Vec<T>> {
+        self.unacknowledged = self.unacknowledged.saturating_sub(records);
+        self.release_if_due(now)
+    }
+
+    /// To be asked now and then. Returns as [`Gate::offer`].
+    #[must_use]
+    pub(super) fn release_if_due(&mut self, now: Instant) -> Option<Vec<T>> {
+        let since = self.since?;
+        let due = self.records >= self.unacknowledged
+            || self.records >= ENOUGH_RECORDS
+            || self.bytes >= ENOUGH_BYTES
+            || now.saturating_duration_since(since) >= LONGEST_WAIT;
+        due.then(|| self.release())
+    }
+
+    fn release(&mut self) -> Vec<T> {
+        self.unacknowledged += self.records;
+        (self.records, self.bytes, self.since) = (0, 0, None);
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_idle_log_makes_nobody_wait() {
+        let (mut gate, now) = (Gate::new(), Instant::now());
+        assert_eq!(gate.offer('a', 1, 10, now), Some(vec!['a']));
+        assert_eq!(gate.settle(1, now), None);
+        assert_eq!(gate.offer('b', 1, 10, now), Some(vec!['b']));
+    }
+
+    #[test]
+    fn under_load_records_gather_until_they_match_those_on_their_way() {
+        let (mut gate, now) = (Gate::new(), Instant::now());
+        assert_eq!(gate.offer('a', 3, 10, now), Some(vec!['a']));
+        assert_eq!(gate.offer('b', 1, 10, now), None);
+        assert_eq!(gate.offer('c', 1, 10, now), None);
+        assert_eq!(gate.settle(1, now), Some(vec!['b', 'c']), "two wait, two are on their way");
+        assert_eq!(gate.offer('d', 1, 10, now), None, "four are on their way");
+        assert_eq!(gate.settle(4, now), Some(vec!['d']));
+    }
+
+    #[test]
+    fn a_missing_acknowledgement_delays_the_others_by_the_longest_wait_at_most() {
+        let (mut gate, start) = (Gate::new(), Instant::now());
+        assert!(gate.offer('a', 9, 10, start).is_some());
+        assert_eq!(gate.offer('b', 1, 10, start), None);
+        assert_eq!(gate.release_if_due(start + LONGEST_WAIT / 2), None);
+        assert_eq!(gate.release_if_due(start + LONGEST_WAIT), Some(vec!['b']));
+        assert_eq!(gate.release_if_due(start + 2 * LONGEST_WAIT), None, "nothing waits");
+    }
+
+    #[test]
+    fn a_good_batch_does_not_wait() {
+        let (mut gate, now) = (Gate::new(), Instant::now());
+        assert!(gate.offer('a', 3 * ENOUGH_RECORDS, 10, now).is_some());
+        assert_eq!(gate.offer('b', ENOUGH_RECORDS - 1, 10, now), None);
+        assert_eq!(gate.offer('c', 1, 10, now), Some(vec!['b', 'c']));
+        assert_eq!(gate.offer('d', 1, ENOUGH_BYTES, now), Some(vec!['d']));
+    }
+
+    proptest! {
+        #[test]
+        fn all_parcels_come_out_once_in_order_and_none_stays_when_all_is_acknowledged(
+            steps in prop::collection::vec((any::<bool>(), 1_usize..5), 1..200),
+        ) {
+            let (mut gate, now) = (Gate::new(), Instant::now());
+            let (mut offered, mut out, mut on_the_way) = (0_usize, Vec::new(), 0_usize);
+            for (offers, records) in steps {
+                let released = if offers {
+                    offered += 1;
+                    gate.offer((offered, records), records, 1, now)
+                } else {
+                    let acknowledged = records.min(on_the_way);
+                    on_the_way -= acknowledged;
+                    gate.settle(acknowledged, now)
+                };
+                for (parcel, records) in released.into_iter().flatten() {
+                    out.push(parcel);
+                    on_the_way += records;
+                }
+            }
+            while on_the_way > 0 {
+                let released = gate.settle(on_the_way, now);
+                on_the_way = 0;
+                for (parcel, records) in released.into_iter().flatten() {
+                    out.push(parcel);
+                    on_the_way += records;
+                }
+            }
+            prop_assert_eq!(out, (1..=offered).collect::<Vec<_>>());
+        }
+    }
+}

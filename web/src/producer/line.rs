@@ -1,0 +1,196 @@
+//! The librdkafka producer, the thread that serves it, and the gate before it.
+
+use super::gate::Gate;
+use super::receipt::Fate;
+use super::{Position, Records};
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
+use schema::names::{KIND_COMMAND, KIND_HEADER};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The thread looks up from the delivery reports so often: for records that waited long enough, a broken
+/// producer, and the end.
+const LOOKS_UP_EVERY: Duration = Duration::from_millis(20);
+
+/// The records of one request, and whom to tell.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) key: Arc<str>,
+    pub(super) records: Records,
+    pub(super) is_command: bool,
+    pub(super) fate: Arc<Fate>,
+}
+
+/// From the callers' threads to librdkafka and back.
+pub(super) struct Line {
+    topic: String,
+    settings: ClientConfig,
+    gate: Mutex<Gate<Parcel>>,
+    producer: RwLock<Arc<BaseProducer<Reports>>>,
+    broken: AtomicBool,
+}
+
+impl Line {
+    /// Opens the producer and starts its thread, which ends when the line is dropped.
+    pub(super) fn open(settings: ClientConfig, topic: &str) -> Result<Arc<Self>, KafkaError> {
+        // The producer's context needs the line, and the line the producer: the context is told afterwards.
+        let reports = Reports::default();
+        let line = Arc::new(Self {
+            topic: topic.to_owned(),
+            gate: Mutex::new(Gate::new()),
+            producer: RwLock::new(Arc::new(producer(&settings, reports.clone())?)),
+            settings,
+            broken: AtomicBool::new(false),
+        });
+        reports.belong_to(&line);
+        let weak = Arc::downgrade(&line);
+        thread::Builder::new()
+            .name("log-writer".into())
+            .spawn(move || serve(&weak))
+            .map_err(|error| KafkaError::ClientCreation(format!("no thread for the delivery reports: {error}")))?;
+        Ok(line)
+    }
+
+    /// Takes a parcel in. Its fate is told in every case; nothing here blocks.
+    pub(super) fn send(&self, parcel: Parcel) {
+        let (records, bytes) = (parcel.records.len(), parcel.records.bytes.len());
+        let released = self.gate().offer(parcel, records, bytes, Instant::now());
+        self.hand_over(released);
+    }
+
+    fn settle(&self, records: usize) {
+        let released = self.gate().settle(records, Instant::now());
+        self.hand_over(released);
+    }
+
+    /// Gives what the gate lets through to librdkafka. A refusal settles the record at once, which may let more through.
+    fn hand_over(&self, mut released: Option<Vec<Parcel>>) {
+        while let Some(parcels) = released {
+            let producer = Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner));
+            let refused = parcels.iter().map(|parcel| self.produce(&producer, parcel)).sum();
+            released = (refused > 0).then(|| self.gate().settle(refused, Instant::now())).flatten();
+        }
+    }
+
+    /// Returns how many of the parcel's records librdkafka refused.
+    fn produce(&self, producer: &BaseProducer<Reports>, parcel: &Parcel) -> usize {
+        for (sent, payload) in parcel.records.iter().enumerate() {
+            let mut record = BaseRecord::with_opaque_to(&self.topic, Arc::clone(&parcel.fate)).payload(payload);
+            record = record.key(parcel.key.as_bytes());
+            if parcel.is_command {
+                let kind = Header { key: KIND_HEADER, value: Some(KIND_COMMAND) };
+                record = record.headers(OwnedHeaders::new().insert(kind));
+            }
+            if let Err((error, _)) = producer.send(record) {
+                // The rest is refused with it: a request is acknowledged as a whole, and its order is kept.
+                let refused = parcel.records.len() - sent;
+                self.note(&error);
+                parcel.fate.fail(refused, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
+                return refused;
+            }
+        }
+        0
+    }
+
+    fn note(&self, error: &KafkaError) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.broken.store(true, Ordering::Release);
+        }
+    }
+
+    /// Replaces a producer that will never send again. What it had not sent is given up by its purge.
+    fn repair(self: &Arc<Self>) {
+        if !self.broken.load(Ordering::Acquire) {
+            return;
+        }
+        let reports = Reports::default();
+        match producer(&self.settings, reports.clone()) {
+            Ok(fresh) => {
+                reports.belong_to(self);
+                let mut current = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+                let broken = std::mem::replace(&mut *current, Arc::new(fresh));
+                self.broken.store(false, Ordering::Release);
+                drop(current);
+                tracing::warn!("the producer was broken for good and has been replaced");
+                drop(broken);
+            }
+            Err(error) => tracing::error!(%error, "the producer is broken and cannot be replaced yet"),
+        }
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Gate<Parcel>> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+fn producer(settings: &ClientConfig, reports: Reports) -> Result<BaseProducer<Reports>, KafkaError> {
+    BaseProducer::from_config_and_context(settings, reports)
+}
+
+/// The thread's whole life.
+fn serve(line: &Weak<Line>) {
+    while let Some(line) = line.upgrade() {
+        let producer = Arc::clone(&line.producer.read().unwrap_or_else(PoisonError::into_inner));
+        producer.poll(LOOKS_UP_EVERY);
+        let overdue = line.gate().release_if_due(Instant::now());
+        line.hand_over(overdue);
+        drop(producer);
+        line.repair();
+    }
+}
+
+/// Receives librdkafka's reports, on the line's own thread.
+#[derive(Clone, Debug, Default)]
+struct Reports {
+    line: Arc<std::sync::OnceLock<Weak<Line>>>,
+}
+
+impl Reports {
+    fn belong_to(&self, line: &Arc<Line>) {
+        self.line.get_or_init(|| Arc::downgrade(line));
+    }
+
+    fn line(&self) -> Option<Arc<Line>> {
+        self.line.get().and_then(Weak::upgrade)
+    }
+}
+
+impl ClientContext for Reports {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "the log's client reports a fault");
+        if let Some(line) = self.line() {
+            line.note(&error);
+        }
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Arc<Fate>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, fate: Arc<Fate>) {
+        match result {
+            Ok(record) => fate.acknowledge(Position { partition: record.partition(), offset: record.offset() }),
+            Err((error, _)) => {
+                fate.fail(1, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
+                self.line().inspect(|line| line.note(error));
+            }
+        }
+        if let Some(line) = self.line() {
+            line.settle(1);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The wiring: which parts a process runs, in which order they start and end.
+
+use crate::auth::Keys;
+use crate::config::{SignalsConfig, section};
+use crate::core::CoreState;
+use crate::error::problem_defaults;
+use crate::health::Probes;
+use crate::ingest::accepted::{Accepted, Reporter};
+use crate::ingest::{IngestConfig, IngestState};
+use crate::producer::LogWriter;
+use crate::request_id::request_id;
+use crate::stack::{Stack, seed_key};
+use crate::{core, health, ingest, openapi, topics};
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use actors::config::EngineConfig;
+use actors::supervision::root::Engine;
+use anyhow::Context;
+use schema::database::{Database, DatabaseConfig};
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Seconds that requests under way may take once the process is told to end.
+const SHUTDOWN_SECONDS: u64 = 5;
+/// How long the log may be away at the start before we give up.
+const LOG_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A part of Signals that a process can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// HTTP in: events to the log.
+    Ingest,
+    /// HTTP out: incidents, and people's commands.
+    Core,
+    /// The log to incidents.
+    Engine,
+}
+
+/// What runs in this process, to be ended in the opposite order of its start.
+struct Running {
+    probes: Probes,
+    servers: Vec<ServerHandle>,
+    engine: Option<Engine>,
+    reporter: Option<Reporter>,
+    addresses: Vec<(Role, SocketAddr)>,
+}
+
+/// `signals up`: every role in this process, on embedded servers unless the environment names real ones; seeds the
+/// demo project and prints a welcome.
+///
+/// # Errors
+/// What did not start or did not end well.
+pub async fn up() -> anyhow::Result<()> {
+    let config: SignalsConfig = section("SIGNALS_")?;
+    let stack = Stack::start(&config).await?;
+    let key = seed_key(&config)?;
+    let ended = async {
+        prepare(&stack).await?;
+        let database = schema::database::pool(&stack.database, config.database_connections)?;
+        schema::seed::seed_demo(&mut *database.get().await?, &key).await.context("cannot seed the demo project")?;
+        let all = [Role::Ingest, Role::Core, Role::Engine];
+        let running = start(&all, &config, &stack, database).await?;
+        print!("{}", welcome(&running, &stack, &key, &config)?);
+        until_told(running).await
+    }
+    .await;
+    let stopped = stack.stop().await;
+    ended.and(stopped)
+}
+
+/// Some roles, of a deployment whose servers the environment names.
+///
+/// # Errors
+/// As [`up`].
+pub async fn roles(roles: &[Role]) -> anyhow::Result<()> {
+    let config: SignalsConfig = section("SIGNALS_")?;
+    let stack = Stack::named_with_log()?;
+    prepare(&stack).await?;
+    let database = schema::database::pool(&stack.database, config.database_connections)?;
+    until_told(start(roles, &config, &stack, database).await?).await
+}
+
+/// Schema and topics, as often as one likes.
+async fn prepare(stack: &Stack) -> anyhow::Result<()> {
+    migrate(stack.database.clone()).await?;
+    let deadline = std::time::Instant::now() + LOG_PATIENCE;
+    while let Err(error) = topics::ensure(&stack.kafka, stack.layout).await {
+        if std::time::Instant::now() > deadline {
+            return Err(error).context("the log does not answer");
+        }
+        tracing::warn!(%error, "the log is not ready, will try again");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Ok(())
+}
+
+/// On a runtime of its own: diesel's migrations need one with several threads, actix has one with one.
+///
+/// # Errors
+/// The database's.
+pub async fn migrate(config: DatabaseConfig) -> anyhow::Result<()> {
+    let migration = move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        runtime.block_on(async {
+            let connection = schema::database::connect_once(&config).await??;
+            anyhow::Ok(schema::migrate::migrate_with(connection).await?)
+        })
+    };
+    web::block(migration).await?.context("cannot bring the schema up to date")
+}
+
+async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: Database) -> anyhow::Result<Running> {
+    let probes = Probes::new().add_database(database.clone());
+    let mut running =
+        Running { probes: probes.clone(), servers: Vec::new(), engine: None, reporter: None, addresses: Vec::new() };
+    if roles.contains(&Role::Engine) {
+        let engine = EngineConfig { consumer_settings: stack.consumer_settings.clone(), ..EngineConfig::default() };
+        running.engine = Some(Engine::start(stack.kafka.clone(), database.clone(), engine).await?);
+    }
+    if !roles.contains(&Role::Ingest) && !roles.contains(&Role::Core) {
+        return Ok(running);
+    }
+    let keys = Keys::new(database.clone());
+    let log = LogWriter::new(stack.kafka.clone(), schema::names::RAW_TOPIC)?;
+    if roles.contains(&Role::Core) {
+        let (state, probes) =
+            (CoreState { database: database.clone(), keys: keys.clone(), log: log.clone() }, probes.clone());
+        let routes = move |config: &mut web::ServiceConfig| {
+            config
+                .configure(core::routes(state.clone()))
+                .configure(health::routes(probes.clone()))
+                .configure(openapi::routes);
+        };
+        running.serve(Role::Core, (config.bind, config.core_port).into(), routes)?;
+    }
+    if roles.contains(&Role::Ingest) {
+        let accepted = Accepted::default();
+        running.reporter = Some(Reporter::start(accepted.clone(), database));
+        let state = IngestState::new(keys, log, accepted, &section::<IngestConfig>("SIGNALS_")?);
+        let routes = move |config: &mut web::ServiceConfig| {
+            config.configure(ingest::routes(state.clone())).configure(health::routes(probes.clone()));
+        };
+        running.serve(Role::Ingest, (config.bind, config.ingest_port).into(), routes)?;
+    }
+    Ok(running)
+}
+
+impl Running {
+    fn serve(
+        &mut self,
+        role: Role,
+        address: SocketAddr,
+        routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let server = HttpServer::new(move || {
+            App::new().configure(problem_defaults).configure(routes.clone()).wrap(from_fn(request_id))
+        })
+        .disable_signals()
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .bind(address)
+        .with_context(|| format!("cannot listen on {address} for {role:?}"))?;
+        self.addresses.extend(server.addrs().first().map(|address| (role, *address)));
+        let server = server.run();
+        self.servers.push(server.handle());
+        actix_web::rt::spawn(server);
+        Ok(())
+    }
+
+    fn url(&self, role: Role) -> String {
+        let found = self.addresses.iter().find(|(known, _)| *known == role);
+        found.map_or_else(String::new, |(_, address)| format!("http://{address}"))
+    }
+
+    /// No longer ready, no new requests, last flush, leave the group.
+    async fn stop(self) {
+        self.probes.end();
+        for server in self.servers {
+            server.stop(true).await;
+        }
+        if let Some(reporter) = self.reporter {
+            reporter.stop().await;
+        }
+        if let Some(engine) = self.engine {
+            engine.stop().await;
+        }
+    }
+}
+
+/// Runs until a signal comes or the engine gives up, then ends everything in order.
+async fn until_told(mut running: Running) -> anyhow::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let death = tokio::select! {
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+        death = failed(&mut running.engine) => death,
+    };
+    running.stop().await;
+    match death {
+        // The durable rows and the log hold everything: the next start goes on from there.
+        Some(notice) => anyhow::bail!("{} failed too often ({:?})", notice.child, notice.reason),
+        None => Ok(()),
+    }
+}
+
+async fn failed(engine: &mut Option<Engine>) -> Option<actors::supervision::child::DeathNotice> {
+    match engine {
+        Some(engine) => engine.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn welcome(running: &Running, stack: &Stack, key: &str, config: &SignalsConfig) -> Result<String, std::fmt::Error> {
+    let (ingest, core) = (running.url(Role::Ingest), running.url(Role::Core));
+    let mut text = String::from("\nSignals is up.\n\n");
+    writeln!(text, "  events in  {ingest}/v1/events")?;
+    writeln!(text, "  incidents  {core}/v1/incidents   (all of it: {core}/openapi.json)")?;
+    let kept = match config.seed_api_key {
+        Some(_) => "SIGNALS_SEED_API_KEY".to_owned(),
+        None => config.data_dir.join("demo-api-key").display().to_string(),
+    };
+    writeln!(text, "  demo key   {key}   (from {kept})")?;
+    for line in &stack.description {
+        writeln!(text, "  {line}")?;
+    }
+    write!(
+        text,
+        "\nSend a first error, then look at its incident:\n\n  \
+         curl {ingest}/v1/events -H 'X-API-Key: {key}' -H 'Content-Type: application/json' \\\n    \
+         -d '{{\"event_type\":\"error\",\"message\":\"card declined\",\"attributes\":{{\"route\":\"/checkout/42\",\"error_code\":\"CARD\"}}}}'\n  \
+         curl {core}/v1/incidents -H 'X-API-Key: {key}'\n\n"
+    )?;
+    Ok(text)
+}

@@ -1,0 +1,202 @@
+//! The servers that Signals stands on: those that the environment names, else embedded ones.
+
+use crate::config::{KafkaConfig, SignalsConfig, section};
+use crate::topics::Layout;
+use anyhow::Context;
+use rdkafka::ClientConfig;
+use schema::database::DatabaseConfig;
+
+/// Where log and database are, and what of it lives inside this process.
+pub struct Stack {
+    /// The database.
+    pub database: DatabaseConfig,
+    /// The log.
+    pub kafka: ClientConfig,
+    /// What a consumer of this log should set besides.
+    pub consumer_settings: Vec<(String, String)>,
+    /// How its topics are laid out.
+    pub layout: Layout,
+    /// What this process started itself, for a person: `embedded PostgreSQL in ...`.
+    pub description: Vec<String>,
+    #[cfg(feature = "embedded")]
+    inside: inside::Inside,
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").field("description", &self.description).finish_non_exhaustive()
+    }
+}
+
+impl Stack {
+    /// Of servers that the environment must name: for a role of a deployment.
+    ///
+    /// # Errors
+    /// A sentence that names the missing variable.
+    pub fn named() -> anyhow::Result<Self> {
+        let database: DatabaseConfig = section("")?;
+        let kafka: KafkaConfig = section("")?;
+        anyhow::ensure!(
+            !database.database_url.is_empty(),
+            "set DATABASE_URL; only `signals` and `signals up` bring their own database"
+        );
+        Ok(Self::of(database, &kafka))
+    }
+
+    /// The same, for a role that also needs the log.
+    ///
+    /// # Errors
+    /// A sentence that names the missing variable.
+    pub fn named_with_log() -> anyhow::Result<Self> {
+        let kafka: KafkaConfig = section("")?;
+        anyhow::ensure!(
+            !kafka.kafka_brokers.is_empty(),
+            "set KAFKA_BROKERS; only `signals` and `signals up` bring their own log"
+        );
+        Self::named()
+    }
+
+    fn of(database: DatabaseConfig, kafka: &KafkaConfig) -> Self {
+        Self {
+            database,
+            kafka: kafka.client(),
+            consumer_settings: Vec::new(),
+            layout: Layout::default(),
+            description: Vec::new(),
+            #[cfg(feature = "embedded")]
+            inside: inside::Inside::default(),
+        }
+    }
+
+    /// Starts what the environment does not name.
+    ///
+    /// # Errors
+    /// What refused to start, in words for a person.
+    pub async fn start(config: &SignalsConfig) -> anyhow::Result<Self> {
+        let database: DatabaseConfig = section("")?;
+        let kafka: KafkaConfig = section("")?;
+        let (needs_database, needs_log) = (database.database_url.is_empty(), kafka.kafka_brokers.is_empty());
+        let mut stack = Self::of(database, &kafka);
+        if needs_database || needs_log {
+            stack.embed(config, needs_database, needs_log).await?;
+        }
+        if !needs_log {
+            stack.description.insert(0, format!("log        Kafka at {}", kafka.kafka_brokers));
+        }
+        if !needs_database {
+            stack.description.push("database   the PostgreSQL of DATABASE_URL".to_owned());
+        }
+        Ok(stack)
+    }
+
+    #[cfg(not(feature = "embedded"))]
+    async fn embed(&mut self, _: &SignalsConfig, _: bool, _: bool) -> anyhow::Result<()> {
+        anyhow::bail!("this build has no embedded servers: set DATABASE_URL and KAFKA_BROKERS")
+    }
+
+    #[cfg(feature = "embedded")]
+    async fn embed(&mut self, config: &SignalsConfig, database: bool, log: bool) -> anyhow::Result<()> {
+        use embedded::log::{EmbeddedLog, PARTITIONS};
+        let inside = inside::Inside::start(config, database, log).await?;
+        if let Some(postgres) = &inside.postgres {
+            self.database = DatabaseConfig::at(postgres.url());
+            self.description.push(format!("database   embedded PostgreSQL in {}", postgres.folder().display()));
+        }
+        if let Some(log) = &inside.log {
+            self.kafka.set("bootstrap.servers", log.brokers());
+            let settings = EmbeddedLog::consumer_settings().iter();
+            self.consumer_settings = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            self.layout = Layout { partitions: PARTITIONS, replication: 1 };
+            self.description.insert(0, format!("log        embedded, at {}", log.brokers()));
+        }
+        self.inside = inside;
+        Ok(())
+    }
+
+    /// Ends what this process started; what was acknowledged is on disk.
+    ///
+    /// # Errors
+    /// The first server that did not end cleanly.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        #[cfg(feature = "embedded")]
+        self.inside.stop().await.context("an embedded server did not end cleanly")?;
+        Ok(())
+    }
+}
+
+/// The demo project's key: of the environment, else of the data folder, where a random one is kept from the first
+/// start on.
+///
+/// # Errors
+/// The data folder's.
+pub fn seed_key(config: &SignalsConfig) -> anyhow::Result<String> {
+    if let Some(key) = config.seed_api_key.as_ref().map(|key| key.expose().trim()).filter(|key| !key.is_empty()) {
+        anyhow::ensure!((8..=256).contains(&key.len()), "SIGNALS_SEED_API_KEY must have 8 to 256 characters");
+        return Ok(key.to_owned());
+    }
+    #[cfg(feature = "embedded")]
+    {
+        let path = config.data_dir.join("demo-api-key");
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
+        Ok(embedded::secret::read_or_create(&path, crate::keys::generate_key)?)
+    }
+    #[cfg(not(feature = "embedded"))]
+    anyhow::bail!("set SIGNALS_SEED_API_KEY to the key that the demo project shall have")
+}
+
+/// The key that the data folder holds, if there is one: so that `signals traffic` needs no words.
+pub fn known_key(config: &SignalsConfig) -> Option<String> {
+    if let Some(key) = &config.seed_api_key {
+        return Some(key.expose().to_owned());
+    }
+    let key = std::fs::read_to_string(config.data_dir.join("demo-api-key")).ok()?;
+    Some(key.trim().to_owned()).filter(|key| !key.is_empty())
+}
+
+#[cfg(feature = "embedded")]
+mod inside {
+    use crate::config::SignalsConfig;
+    use embedded::data_dir::DataDir;
+    use embedded::log::EmbeddedLog;
+    use embedded::postgres::{EmbeddedPostgres, PostgresConfig};
+
+    /// The servers of this process.
+    #[derive(Default)]
+    pub(super) struct Inside {
+        pub(super) log: Option<EmbeddedLog>,
+        pub(super) postgres: Option<EmbeddedPostgres>,
+    }
+
+    impl Inside {
+        pub(super) async fn start(config: &SignalsConfig, database: bool, log: bool) -> anyhow::Result<Self> {
+            let folder = DataDir::open(&config.data_dir)?;
+            let settings = PostgresConfig::default();
+            let postgres = async {
+                match database {
+                    true => Ok::<_, anyhow::Error>(Some(EmbeddedPostgres::start(&folder, &settings).await?)),
+                    false => Ok(None),
+                }
+            };
+            let log = async {
+                match log {
+                    true => Ok(Some(EmbeddedLog::start(&folder).await?)),
+                    false => Ok(None),
+                }
+            };
+            let (postgres, log) = tokio::try_join!(postgres, log)?;
+            Ok(Self { log, postgres })
+        }
+
+        pub(super) async fn stop(self) -> anyhow::Result<()> {
+            let log = match self.log {
+                Some(log) => log.stop().await,
+                None => Ok(()),
+            };
+            if let Some(postgres) = self.postgres {
+                postgres.stop().await?;
+            }
+            Ok(log?)
+        }
+    }
+}

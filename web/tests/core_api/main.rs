@@ -1,0 +1,10 @@
+//! The core API over a real PostgreSQL, its commands with a real Kafka and the real engine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::as_conversions)]
+
+mod commands;
+mod detail;
+mod figures;
+mod list;
+mod paging;
+mod refusals;
+mod rig;
