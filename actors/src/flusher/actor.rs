@@ -1,26 +1,31 @@
 //! The actor: takes a flush, tries it until it is durable or refused for good.
 
+use super::desk::{Desk, Entry};
 use super::messages::Flush;
 use super::retry::Patience;
 use crate::config::Database;
 use crate::dead_letter::DeadLetterProducer;
+use crate::supervision::chronicle::Alive;
 use actix::{Actor, Context, Handler};
 use schema::flush::{Committed, FlushBatch, FlushError};
+use std::sync::Arc;
 
 /// Flushes that may wait; each partition has at most one.
-const MAILBOX: usize = 1_024;
+pub(crate) const MAILBOX: usize = 1_024;
 
 /// Writes the cuts of all routers of this process, those of different partitions side by side.
 #[expect(missing_debug_implementations, reason = "a database connection has no Debug")]
 pub struct Flusher {
     database: Database,
     dead_letters: DeadLetterProducer,
+    desk: Arc<Desk>,
+    _alive: Alive,
 }
 
 impl Flusher {
-    /// Owns nothing but ways to the servers.
-    pub fn new(database: Database, dead_letters: DeadLetterProducer) -> Self {
-        Self { database, dead_letters }
+    /// Owns nothing but ways to the servers. What it is at shows on `desk`.
+    pub fn new(database: Database, dead_letters: DeadLetterProducer, desk: Arc<Desk>, alive: Alive) -> Self {
+        Self { database, dead_letters, desk, _alive: alive }
     }
 }
 
@@ -37,6 +42,7 @@ impl Handler<Flush> for Flusher {
 
     fn handle(&mut self, flush: Flush, _: &mut Self::Context) {
         let (database, dead_letters) = (self.database.clone(), self.dead_letters.clone());
+        let entry = self.desk.take();
         // A task of its own: it outlives nothing, since a flush that nobody waits for stops at its next failure.
         actix::spawn(async move {
             let Flush { batch, dead_letters: dead, mut reply } = flush;
@@ -45,10 +51,11 @@ impl Handler<Flush> for Flusher {
                     // First the letters, then the transaction that counts them: a crash in between repeats a letter,
                     // which its origin tells, and never loses one.
                     dead_letters.send(&dead).await;
-                    commit(&database, &batch).await
+                    commit(&database, &batch, &entry).await
                 } => done,
                 () = reply.closed() => return,
             };
+            entry.done(done.is_ok());
             // The router may have been revoked while this was written.
             let _ = reply.send(done);
         });
@@ -57,7 +64,7 @@ impl Handler<Flush> for Flusher {
 
 /// Tries the same batch again until the database has it or the fence refuses it: a later flush can never overtake a
 /// failed one.
-async fn commit(database: &Database, batch: &FlushBatch) -> Result<Committed, FlushError> {
+async fn commit(database: &Database, batch: &FlushBatch, entry: &Entry) -> Result<Committed, FlushError> {
     let mut wait = Patience::default();
     loop {
         let failed = match database.get().await {
@@ -67,6 +74,7 @@ async fn commit(database: &Database, batch: &FlushBatch) -> Result<Committed, Fl
             },
             Err(error) => error.to_string(),
         };
+        entry.failed(&failed);
         wait.after(&failed, "a flush failed, will try again").await;
     }
 }

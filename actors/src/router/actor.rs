@@ -8,16 +8,19 @@ use super::cut::Gathered;
 use super::dedupe::DedupeWindow;
 use super::isolation::Strikes;
 use super::nursery::{Child, Nursery};
+use super::report::Question;
 use super::sort::Sorter;
 use crate::config::{Database, EngineConfig};
 use crate::consumer::batch::RecordBatch;
-use crate::consumer::progress::Progress;
+use crate::consumer::progress::{Progress, Step};
 use crate::flusher::messages::{Flush, FlusherAddress};
 use crate::flusher::retry::Patience;
 use crate::incident::actor::{IncidentActor, LogPlace};
-use crate::incident::messages::{Record, Snapshot};
+use crate::incident::messages::{Portrait as IncidentPortrait, Record, Snapshot};
 use crate::project::actor::ProjectActor;
-use crate::project::messages::{Minutes, Observation};
+use crate::project::messages::{Minutes, Observation, Portrait as ProjectPortrait};
+use crate::supervision::chronicle::{Alive, Chronicle};
+use crate::supervision::kind::Kind;
 use hashbrown::HashMap;
 use schema::flush::{CheckpointAdvance, Committed, FlushError, SAMPLES_KEPT};
 use schema::snapshot::{IncidentSnapshot, LogGap};
@@ -26,13 +29,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 impl Child for IncidentActor {
+    const ACTOR: Kind = Kind::IncidentActor;
     type Record = Record;
     type Snapshot = Snapshot;
+    type Portrait = IncidentPortrait;
 }
 
 impl Child for ProjectActor {
+    const ACTOR: Kind = Kind::ProjectActor;
     type Record = Observation;
     type Snapshot = Minutes;
+    type Portrait = ProjectPortrait;
 }
 
 /// Why a tenure ended before it was asked to.
@@ -62,10 +69,26 @@ pub struct Title {
     pub next_offset: i64,
 }
 
+/// What a tenure needs of the rest of the engine.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "a database connection has no Debug")]
+pub struct Means {
+    /// Sizes.
+    pub config: Arc<EngineConfig>,
+    /// Where incidents are loaded from.
+    pub database: Database,
+    /// Where cuts go.
+    pub flusher: FlusherAddress,
+    /// Where the router writes down how far it is.
+    pub progress: Arc<Progress>,
+    /// Where births and deaths are entered.
+    pub chronicle: Arc<Chronicle>,
+}
+
 /// A cut on its way to the database.
-struct InFlight {
+pub(super) struct InFlight {
     next_offset: i64,
-    began: Instant,
+    pub(super) began: Instant,
     answer: oneshot::Receiver<Result<Committed, FlushError>>,
 }
 
@@ -77,6 +100,7 @@ pub struct PartitionRouter {
     database: Database,
     flusher: FlusherAddress,
     progress: Arc<Progress>,
+    pub(super) chronicle: Arc<Chronicle>,
     place: Arc<LogPlace>,
     sorter: Sorter,
     pub(super) incidents: Nursery<IncidentActor>,
@@ -84,21 +108,17 @@ pub struct PartitionRouter {
     pub(super) gathered: Gathered,
     pub(super) strikes: Strikes,
     position: i64,
-    is_caught_up: bool,
-    in_flight: Option<InFlight>,
+    pub(super) is_caught_up: bool,
+    pub(super) in_flight: Option<InFlight>,
     last_cut: Instant,
-    last_cost: Duration,
+    pub(super) last_cost: Duration,
+    _alive: Alive,
 }
 
 impl PartitionRouter {
     /// A router that owns the partition from `title.next_offset` on.
-    pub fn new(
-        title: Title,
-        config: Arc<EngineConfig>,
-        database: Database,
-        flusher: FlusherAddress,
-        progress: Arc<Progress>,
-    ) -> Self {
+    pub fn new(title: Title, means: Means) -> Self {
+        let Means { config, database, flusher, progress, chronicle } = means;
         let window = DedupeWindow::new(config.dedupe_records, config.dedupe_age_ms);
         Self {
             position: title.next_offset,
@@ -109,8 +129,10 @@ impl PartitionRouter {
             database,
             flusher,
             progress,
-            incidents: Nursery::default(),
-            projects: Nursery::default(),
+            incidents: Nursery::new(Arc::clone(&chronicle)),
+            projects: Nursery::new(Arc::clone(&chronicle)),
+            _alive: chronicle.birth(Kind::PartitionRouter),
+            chronicle,
             gathered: Gathered::default(),
             strikes: Strikes::default(),
             is_caught_up: false,
@@ -124,14 +146,20 @@ impl PartitionRouter {
     ///
     /// # Errors
     /// [`TenureError`]; the durable state is then that of the last flush.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<RecordBatch>) -> Result<(), TenureError> {
+    pub async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<RecordBatch>,
+        mut questions: mpsc::Receiver<Question>,
+    ) -> Result<(), TenureError> {
         loop {
+            self.progress.enter(Step::Waiting);
             let has_room = self.gathered.records < self.config.flush_records;
             let pace = self.policy().pace(self.last_cost).saturating_sub(self.last_cut.elapsed());
             let waits_for_pace = self.in_flight.is_none() && self.gathered.records > 0;
             tokio::select! {
                 biased;
                 landed = landed(&mut self.in_flight) => self.land(landed?).await,
+                Some(question) = questions.recv() => self.answer(question),
                 batch = inbox.recv(), if has_room => match batch {
                     Some(batch) => self.route(batch).await?,
                     None => break,
@@ -166,6 +194,8 @@ impl PartitionRouter {
 
     async fn route(&mut self, batch: RecordBatch) -> Result<(), TenureError> {
         self.is_caught_up = batch.caught_up;
+        self.progress.enter(Step::Routing);
+        crate::failpoint::stall(&batch).await;
         let batch = Arc::new(batch);
         for (index, (raw, payload)) in batch.iter().enumerate() {
             if raw.offset < self.title.next_offset {
@@ -176,6 +206,7 @@ impl PartitionRouter {
             }
         }
         self.wake().await;
+        self.progress.enter(Step::Routing);
         for slot in self.incidents.deliver(&batch).await {
             self.revive_incident(slot).await?;
         }
@@ -218,7 +249,7 @@ impl PartitionRouter {
     pub(super) fn bear_project(&mut self, slot: usize) {
         let Some((project, _)) = self.projects.key(slot) else { return };
         let project: Arc<str> = Arc::from(&**project);
-        self.projects.bear(slot, |life, deaths| ProjectActor::new(project, life, deaths));
+        self.projects.bear(slot, |birth| ProjectActor::new(project, birth));
     }
 
     pub(super) async fn bear_incidents(&mut self, slots: &[usize]) {
@@ -226,7 +257,7 @@ impl PartitionRouter {
         for &slot in slots {
             let row = self.incidents.key(slot).and_then(|key| rows.remove(key));
             let place = Arc::clone(&self.place);
-            self.incidents.bear(slot, |life, deaths| IncidentActor::new(row, place, life, deaths));
+            self.incidents.bear(slot, |birth| IncidentActor::new(row, place, birth));
         }
     }
 
@@ -234,6 +265,7 @@ impl PartitionRouter {
         let keys: Vec<_> = slots.iter().filter_map(|slot| self.incidents.key(*slot)).collect();
         let projects: Vec<&str> = keys.iter().map(|key| &*key.0).collect();
         let fingerprints: Vec<&str> = keys.iter().map(|key| &*key.1).collect();
+        self.progress.enter(Step::Waking);
         let mut wait = Patience::default();
         loop {
             let loaded = match self.database.get().await {
@@ -258,6 +290,7 @@ impl PartitionRouter {
         if self.gathered.records == 0 {
             return Ok(());
         }
+        self.progress.enter(Step::Cutting);
         let began = Instant::now();
         let projects = self.project_answers().await?;
         let incidents = self.incident_answers().await?;
@@ -269,6 +302,7 @@ impl PartitionRouter {
         let (batch, dead_letters) = gathered.into_batch(checkpoint, incidents, projects);
         let (reply, answer) = oneshot::channel();
         self.progress.set_flushing(true);
+        self.progress.set_undurable(0);
         self.flusher
             .send(Flush { batch: Box::new(batch), dead_letters, reply })
             .await
@@ -302,6 +336,7 @@ impl PartitionRouter {
         self.last_cost = landed.began.elapsed();
         self.progress.set_flushing(false);
         self.progress.set_durable(landed.next_offset);
+        self.progress.enter(Step::MakingRoom);
         let gone = self.incidents.make_room(self.config.residents).await;
         let gone = gone + self.projects.make_room(self.config.residents).await;
         if gone > 0 {
@@ -313,6 +348,7 @@ impl PartitionRouter {
     /// Waits until nothing is in flight, so that the durable rows are those of the last cut.
     pub(super) async fn settle(&mut self) -> Result<(), TenureError> {
         while self.in_flight.is_some() {
+            self.progress.enter(Step::Settling);
             let flush = landed(&mut self.in_flight).await?;
             self.title.next_offset = flush.next_offset;
             self.last_cost = flush.began.elapsed();

@@ -7,6 +7,7 @@ use crate::consumer::batch::RecordBatch;
 use crate::consumer::decode::decode_event;
 use crate::incident::messages::Snapshot;
 use crate::project::messages::Minutes;
+use crate::supervision::kind::Kind;
 use crate::supervision::mail::Death;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ impl PartitionRouter {
         loop {
             for death in self.incidents.take_deaths() {
                 tracing::error!(partition = self.title.partition, ?death, "an incident actor died");
+                self.enter_death(Kind::IncidentActor, &death);
                 if let Some(offset) = self.strikes.note(&death) {
                     self.bury_for_incident(&death, offset);
                 }
@@ -88,6 +90,7 @@ impl PartitionRouter {
         loop {
             for death in self.projects.take_deaths() {
                 tracing::error!(partition = self.title.partition, ?death, "a project actor died");
+                self.enter_death(Kind::ProjectActor, &death);
                 if let Some(offset) = self.strikes.note(&death)
                     && let Some((batch, index)) = self.projects.remove_record(death.life.slot, offset)
                 {

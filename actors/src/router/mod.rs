@@ -9,4 +9,6 @@ pub mod cut;
 pub mod dedupe;
 mod isolation;
 pub mod nursery;
+mod page;
+pub mod report;
 pub mod sort;
