@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod migrate;
 pub mod names;
+pub mod oversight;
 pub mod retention;
 pub mod seed;
 pub mod snapshot;

@@ -108,7 +108,7 @@ pub struct PartitionRouter {
     pub(super) gathered: Gathered,
     pub(super) strikes: Strikes,
     position: i64,
-    pub(super) is_caught_up: bool,
+    is_caught_up: bool,
     pub(super) in_flight: Option<InFlight>,
     last_cut: Instant,
     pub(super) last_cost: Duration,

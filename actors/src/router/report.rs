@@ -48,8 +48,6 @@ pub enum Question {
 /// A router's own state.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Whether the log has nothing more for it.
-    pub is_caught_up: bool,
     /// Age of the flush in flight.
     pub flush: Option<Duration>,
     /// What the last flush took; zero before the first.
@@ -112,7 +110,6 @@ impl PartitionRouter {
             Question::Report { reply, .. } if reply.is_closed() => {}
             Question::Report { incidents, projects, reply } => {
                 let report = Report {
-                    is_caught_up: self.is_caught_up,
                     flush: self.in_flight.as_ref().map(|flush| flush.began.elapsed()),
                     last_cost: self.last_cost,
                     incidents: residents(&self.incidents, incidents),

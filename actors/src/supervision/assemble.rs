@@ -187,7 +187,7 @@ impl Tenure<'_> {
             high_watermark,
             lag: high_watermark.map(|_| progress.lag()),
             undurable: progress.undurable(),
-            is_caught_up: report.map(|report| report.is_caught_up),
+            is_caught_up: high_watermark.map(|end| progress.position() >= end),
             flush_ms: report.and_then(|report| report.flush).map(millis),
             last_flush_ms: report.map(|report| report.last_cost).filter(|cost| !cost.is_zero()).map(millis),
             step: step.as_str().to_owned(),

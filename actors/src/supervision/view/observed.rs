@@ -115,7 +115,7 @@ pub struct RouterView {
     pub lag: Option<i64>,
     /// Records routed since the last cut.
     pub undurable: usize,
-    /// Whether the log has nothing more; none if the router did not answer.
+    /// Whether all of the log, as it was last seen, is routed.
     pub is_caught_up: Option<bool>,
     /// Age of the flush in flight.
     pub flush_ms: Option<u64>,
