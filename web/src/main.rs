@@ -85,7 +85,7 @@ async fn run_command() -> anyhow::Result<ExitCode> {
 }
 
 /// Our own words; of the libraries only what goes wrong.
-const DEFAULT_FILTER: &str = "warn,signals=info,web=info,actors=info,schema=info,embedded=info,traffic=info,librdkafka=error,tansu_storage::lite=off";
+const DEFAULT_FILTER: &str = "warn,signals=info,web=info,actors=info,schema=info,embedded=info,traffic=info,rdkafka=off,librdkafka=error,tansu_storage::lite=off";
 
 /// To stderr, so that stdout is for what a person asked for.
 fn logs() {
