@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 pub struct Progress {
     position: AtomicI64,
     durable: AtomicI64,
+    high_watermark: AtomicI64,
     residents: AtomicUsize,
     undurable: AtomicUsize,
     is_flushing: AtomicBool,
@@ -27,6 +28,16 @@ impl Progress {
     /// First offset that no transaction contains yet.
     pub fn durable(&self) -> i64 {
         self.durable.load(Ordering::Relaxed)
+    }
+
+    /// The log's end as it was last seen; 0 before the first answer.
+    pub fn high_watermark(&self) -> i64 {
+        self.high_watermark.load(Ordering::Relaxed)
+    }
+
+    /// Records of the log that no transaction contains yet.
+    pub fn lag(&self) -> i64 {
+        self.high_watermark().saturating_sub(self.durable()).max(0)
     }
 
     /// IncidentActors alive.
@@ -61,6 +72,10 @@ impl Progress {
 
     pub(crate) fn set_durable(&self, offset: i64) {
         self.durable.store(offset, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_high_watermark(&self, offset: i64) {
+        self.high_watermark.store(offset, Ordering::Relaxed);
     }
 
     pub(crate) fn set_paused(&self, is_paused: bool) {

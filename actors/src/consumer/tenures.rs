@@ -1,7 +1,7 @@
 //! What happens while the group hands partitions over: callbacks run on the poll thread and may block.
 
 use super::batch::RecordBatch;
-use super::poll_thread::Controls;
+use super::controls::Controls;
 use super::progress::Progress;
 use crate::config::{Database, EngineConfig};
 use crate::flusher::messages::FlusherAddress;
