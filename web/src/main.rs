@@ -53,6 +53,11 @@ enum Command {
 #[actix_web::main]
 async fn main() -> ExitCode {
     logs();
+    #[cfg(feature = "failpoints")]
+    if std::env::var_os("SIGNALS_FAILPOINTS").is_some() {
+        tracing::warn!("failpoints are armed: events can make actors panic");
+        actors::failpoint::arm();
+    }
     run_command().await.unwrap_or_else(|error| {
         eprintln!("signals: {error:#}");
         ExitCode::FAILURE
