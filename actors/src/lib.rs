@@ -12,6 +12,7 @@ pub mod dead_letter;
 pub mod failpoint;
 pub mod flusher;
 pub mod incident;
+pub mod metrics;
 pub mod project;
 pub mod router;
 pub mod supervision;

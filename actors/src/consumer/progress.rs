@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 pub struct Progress {
     position: AtomicI64,
     durable: AtomicI64,
+    log_end: AtomicI64,
     residents: AtomicUsize,
     undurable: AtomicUsize,
     is_flushing: AtomicBool,
@@ -27,6 +28,16 @@ impl Progress {
     /// First offset that no transaction contains yet.
     pub fn durable(&self) -> i64 {
         self.durable.load(Ordering::Relaxed)
+    }
+
+    /// The log's end as the broker last told it; 0 before it has.
+    pub fn log_end(&self) -> i64 {
+        self.log_end.load(Ordering::Relaxed)
+    }
+
+    /// Records in the log that are not durable, by all that is known.
+    pub fn lag(&self) -> i64 {
+        self.log_end().max(self.position()).saturating_sub(self.durable()).max(0)
     }
 
     /// IncidentActors alive.
@@ -61,6 +72,10 @@ impl Progress {
 
     pub(crate) fn set_durable(&self, offset: i64) {
         self.durable.store(offset, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_log_end(&self, offset: i64) {
+        self.log_end.store(offset, Ordering::Relaxed);
     }
 
     pub(crate) fn set_paused(&self, is_paused: bool) {

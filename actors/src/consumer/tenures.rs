@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schema::checkpoint::{Rewind, Tenure};
 use std::collections::HashMap;
@@ -282,6 +283,17 @@ impl ClientContext for Tenures {
     fn error(&self, error: KafkaError, reason: &str) {
         // The poll thread says it once, with what follows from it.
         tracing::debug!(%error, reason, "librdkafka reports an error");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let Some(topic) = statistics.topics.get(&self.config.topic) else { return };
+        for (partition, running) in &*self.lock() {
+            // Negative while librdkafka does not know it.
+            let end = topic.partitions.get(partition).map_or(-1, |known| known.hi_offset);
+            if end >= 0 {
+                running.progress.set_log_end(end);
+            }
+        }
     }
 }
 

@@ -59,6 +59,11 @@ impl IncidentActor {
         crate::failpoint::count(batch.payload(index));
         let place = &self.place;
         let ordinal = self.state.apply(occurrence, || opening(batch.payload(index), place, occurrence));
+        if ordinal == 1
+            && let (Some(trace), Some(incident)) = (batch.trace(index), self.state.newest())
+        {
+            tracing::info!(incident_id = incident.id, trace_id = trace.trace(), "an incident opened");
+        }
         if self.samples.len() >= usize::try_from(SAMPLES_KEPT).unwrap_or(1) {
             self.samples.pop_front();
         }

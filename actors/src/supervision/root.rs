@@ -7,6 +7,7 @@ use crate::consumer::poll_thread::{Controls, PollThread};
 use crate::consumer::tenures::{Links, TenureView, Tenures};
 use crate::dead_letter::DeadLetterProducer;
 use crate::flusher::actor::Flusher;
+use crate::metrics::{self, PartitionGauges};
 use actix::{Actor, Arbiter};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -54,6 +55,7 @@ impl Engine {
     /// [`StartError`].
     pub async fn start(kafka: ClientConfig, database: Database, config: EngineConfig) -> Result<Self, StartError> {
         panics::install_hook();
+        metrics::begin();
         let config = Arc::new(config);
         let (obituary, deaths) = unbounded_channel();
         let dead_letters = DeadLetterProducer::new(kafka.clone(), &config.topic, &config.dlq_topic)?;
@@ -92,6 +94,12 @@ impl Engine {
         self.consumer.context().view()
     }
 
+    /// Brings the gauges of this process's partitions up to date; for whoever serves metrics, each time before he does.
+    pub fn sampler(&self) -> impl Fn() + Send + Sync + 'static {
+        let (consumer, gauges) = (Arc::downgrade(&self.consumer), PartitionGauges::default());
+        move || gauges.show(&consumer.upgrade().map_or_else(Vec::new, |consumer| consumer.context().view()))
+    }
+
     /// Last flushes, then leaves the group. Blocks the calling thread's task, not its runtime.
     pub async fn stop(self) {
         self.controls.stop();
@@ -118,6 +126,8 @@ fn consumer(
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "10000")
         .set("fetch.wait.max.ms", "100")
+        // Where the log ends, for the lag.
+        .set("statistics.interval.ms", "1000")
         // After its queue was full, librdkafka fetches again so much later; its default, a second, starves us.
         .set("fetch.queue.backoff.ms", "10");
     for (name, value) in &config.consumer_settings {
