@@ -1,9 +1,9 @@
-//! Up to which moment the tables are complete.
+//! Up to which moment the tables are complete (G8).
 
 use crate::names::{ENGINE_GROUP, RAW_TOPIC};
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
-use diesel::sql_types::{Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Double, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 #[derive(diesel::QueryableByName)]
@@ -12,15 +12,15 @@ struct Row {
     complete_until: Option<DateTime<Utc>>,
 }
 
-/// Received time up to which every event is in the tables: that of the slowest partition which is behind the
-/// log's end, else that of the last record of all. None before the first record.
+/// Received time up to which every event is in the tables: that of the slowest partition. A partition is as fresh as its
+/// last record, or as the moment when its owner last saw that nothing more was in the log. None before the first record.
 ///
 /// # Errors
 /// The database's.
 pub async fn complete_until(connection: &mut AsyncPgConnection) -> QueryResult<Option<DateTime<Utc>>> {
     let row: Row = diesel::sql_query(
-        "SELECT coalesce(min(complete_until) FILTER (WHERE next_offset < high_watermark), max(complete_until)) \
-             AS complete_until \
+        "SELECT min(CASE WHEN next_offset < high_watermark THEN coalesce(complete_until, caught_up_at) \
+                    ELSE greatest(complete_until, caught_up_at) END) AS complete_until \
          FROM partition_checkpoints WHERE consumer_group = $1 AND topic = $2",
     )
     .bind::<Text, _>(ENGINE_GROUP)
@@ -28,4 +28,42 @@ pub async fn complete_until(connection: &mut AsyncPgConnection) -> QueryResult<O
     .get_result(connection)
     .await?;
     Ok(row.complete_until)
+}
+
+/// What the owner of a partition saw of the log's end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sighting<'a> {
+    /// Consumer group.
+    pub group: &'a str,
+    /// Topic.
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: i32,
+    /// The owner's fencing token.
+    pub epoch: i64,
+    /// The log's end.
+    pub high_watermark: i64,
+    /// Seconds since the log was asked.
+    pub age: f64,
+}
+
+/// Notes the log's end, and the moment if the tables had reached it. An owner of the past changes nothing.
+///
+/// # Errors
+/// The database's.
+pub async fn note(connection: &mut AsyncPgConnection, seen: &Sighting<'_>) -> QueryResult<()> {
+    diesel::sql_query(
+        "UPDATE partition_checkpoints SET high_watermark = greatest(high_watermark, $1), \
+                caught_up_at = CASE WHEN next_offset >= $1 THEN now() - make_interval(secs => $2) ELSE caught_up_at END \
+         WHERE consumer_group = $3 AND topic = $4 AND partition = $5 AND epoch = $6",
+    )
+    .bind::<BigInt, _>(seen.high_watermark)
+    .bind::<Double, _>(seen.age)
+    .bind::<Text, _>(seen.group)
+    .bind::<Text, _>(seen.topic)
+    .bind::<Integer, _>(seen.partition)
+    .bind::<BigInt, _>(seen.epoch)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

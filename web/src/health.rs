@@ -175,14 +175,14 @@ fn answer(report: &Report) -> HttpResponse {
 ))]
 #[get("/healthz")]
 async fn healthz(probes: web::Data<Probes>) -> HttpResponse {
-    answer(&probes.report().await)
+    say_health(probes).await
 }
 
 /// Whether the process answers at all.
 #[utoipa::path(tag = "health", responses((status = 200, description = "It does.", body = Report)))]
 #[get("/livez")]
 async fn livez() -> HttpResponse {
-    answer(&Report { status: HEALTHY, checks: Vec::new() })
+    say_life().await
 }
 
 /// Whether the process wants work: its probes are content and it is not ending.
@@ -192,6 +192,18 @@ async fn livez() -> HttpResponse {
 ))]
 #[get("/readyz")]
 async fn readyz(probes: web::Data<Probes>) -> HttpResponse {
+    say_readiness(probes).await
+}
+
+async fn say_health(probes: web::Data<Probes>) -> HttpResponse {
+    answer(&probes.report().await)
+}
+
+async fn say_life() -> HttpResponse {
+    answer(&Report { status: HEALTHY, checks: Vec::new() })
+}
+
+async fn say_readiness(probes: web::Data<Probes>) -> HttpResponse {
     answer(&probes.readiness().await)
 }
 
@@ -200,6 +212,11 @@ pub fn routes(probes: Probes) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
         config.app_data(web::Data::new(probes));
         services(&mut ServiceConfig::new(config));
+        // Balancers like to ask without wanting a body; the server leaves it out by itself.
+        config
+            .route("/healthz", web::head().to(say_health))
+            .route("/livez", web::head().to(say_life))
+            .route("/readyz", web::head().to(say_readiness));
         crate::openapi::refuse_other_methods(config, services);
     }
 }
@@ -248,6 +265,18 @@ mod tests {
         let (status, body) = ask(&probes, "/readyz").await;
         assert_eq!((status, body["checks"][0]["name"].as_str().unwrap()), (503, "process"));
         assert_eq!(ask(&probes, "/healthz").await.0, 200);
+    }
+
+    #[actix_web::test]
+    async fn head_is_answered_like_get_and_another_method_is_not() {
+        let probes = Probes::new().add("postgres", || async { Err("does not answer".to_owned()) });
+        let app = test::init_service(App::new().configure(routes(probes))).await;
+        for (method, path, status) in
+            [("HEAD", "/livez", 200), ("HEAD", "/healthz", 503), ("HEAD", "/readyz", 503), ("POST", "/livez", 405)]
+        {
+            let request = test::TestRequest::default().method(method.parse().unwrap()).uri(path).to_request();
+            assert_eq!(test::call_service(&app, request).await.status(), status, "{method} {path}");
+        }
     }
 
     #[actix_web::test]

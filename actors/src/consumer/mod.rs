@@ -5,7 +5,9 @@
 //! partition goes.
 
 pub mod batch;
+pub mod controls;
 pub mod decode;
 pub mod poll_thread;
 pub mod progress;
 pub mod tenures;
+pub(crate) mod watermarks;

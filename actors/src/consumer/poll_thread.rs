@@ -3,6 +3,7 @@
 //! A thread and not a task: the rebalance callbacks run inside `poll` and wait for the database.
 
 use super::batch::{Labels, RecordBatch};
+use super::controls::Controls;
 use super::tenures::{TenureView, Tenures};
 use crate::config::EngineConfig;
 use crate::supervision::child::{DeathNotice, Obituary};
@@ -15,7 +16,6 @@ use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADE
 use schema::trace::TraceParent;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -30,30 +30,6 @@ struct Bound {
     inbox: mpsc::Sender<RecordBatch>,
     batch: RecordBatch,
     is_paused: bool,
-}
-
-/// What the thread shares with whoever started it.
-#[derive(Debug, Default)]
-pub struct Controls {
-    stop: AtomicBool,
-    rounds: AtomicU64,
-}
-
-impl Controls {
-    /// Asks the thread to end.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was asked to.
-    pub fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Grows while the thread lives; one that stands still is stuck in a callback or in librdkafka.
-    pub fn rounds(&self) -> u64 {
-        self.rounds.load(Ordering::Relaxed)
-    }
 }
 
 /// The thread's own memory.
@@ -97,7 +73,7 @@ impl PollThread {
     /// Polls until it is stopped; then every tenure ends with a last flush and the group is left.
     pub(crate) fn run(mut self) {
         while !self.controls.is_stopping() {
-            self.controls.rounds.fetch_add(1, Ordering::Relaxed);
+            self.controls.count_round();
             let caught_up = self.poll();
             self.deliver(caught_up);
             self.bury();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 pub struct Progress {
     position: AtomicI64,
     durable: AtomicI64,
-    log_end: AtomicI64,
+    high_watermark: AtomicI64,
     residents: AtomicUsize,
     undurable: AtomicUsize,
     is_flushing: AtomicBool,
@@ -30,14 +30,14 @@ impl Progress {
         self.durable.load(Ordering::Relaxed)
     }
 
-    /// The log's end as the broker last told it; 0 before it has.
-    pub fn log_end(&self) -> i64 {
-        self.log_end.load(Ordering::Relaxed)
+    /// The log's end as it was last seen; 0 before the first answer.
+    pub fn high_watermark(&self) -> i64 {
+        self.high_watermark.load(Ordering::Relaxed)
     }
 
-    /// Records in the log that are not durable, by all that is known.
+    /// Records of the log that no transaction contains yet.
     pub fn lag(&self) -> i64 {
-        self.log_end().max(self.position()).saturating_sub(self.durable()).max(0)
+        self.high_watermark().saturating_sub(self.durable()).max(0)
     }
 
     /// IncidentActors alive.
@@ -74,8 +74,8 @@ impl Progress {
         self.durable.store(offset, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_log_end(&self, offset: i64) {
-        self.log_end.store(offset, Ordering::Relaxed);
+    pub(crate) fn set_high_watermark(&self, offset: i64) {
+        self.high_watermark.store(offset, Ordering::Relaxed);
     }
 
     pub(crate) fn set_paused(&self, is_paused: bool) {

@@ -1,7 +1,7 @@
 //! What happens while the group hands partitions over: callbacks run on the poll thread and may block.
 
 use super::batch::RecordBatch;
-use super::poll_thread::Controls;
+use super::controls::Controls;
 use super::progress::Progress;
 use crate::config::{Database, EngineConfig};
 use crate::flusher::messages::FlusherAddress;
@@ -14,7 +14,6 @@ use futures_util::FutureExt;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
-use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schema::checkpoint::{Rewind, Tenure};
 use std::collections::HashMap;
@@ -283,17 +282,6 @@ impl ClientContext for Tenures {
     fn error(&self, error: KafkaError, reason: &str) {
         // The poll thread says it once, with what follows from it.
         tracing::debug!(%error, reason, "librdkafka reports an error");
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        let Some(topic) = statistics.topics.get(&self.config.topic) else { return };
-        for (partition, running) in &*self.lock() {
-            // Negative while librdkafka does not know it.
-            let end = topic.partitions.get(partition).map_or(-1, |known| known.hi_offset);
-            if end >= 0 {
-                running.progress.set_log_end(end);
-            }
-        }
     }
 }
 

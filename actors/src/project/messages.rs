@@ -1,6 +1,5 @@
 //! What a ProjectActor is told and what it answers; the envelopes are those of [`crate::supervision::mail`].
 
-use super::state::BucketKey;
 use crate::supervision::mail::Placed;
 use schema::event::EventType;
 use std::sync::Arc;
@@ -29,6 +28,9 @@ impl Placed for Observation {
         usize::try_from(self.index).unwrap_or(usize::MAX)
     }
 }
+
+/// (unix minute, type, environment) of a bucket.
+pub type BucketKey = (i64, EventType, Arc<str>);
 
 /// The reply to a cut: events to add per bucket.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What one project's events add up to, by minute. Pure.
 
-use super::messages::Observation;
+use super::messages::{BucketKey, Observation};
 use schema::event::EventType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,9 +16,6 @@ pub fn metric_name(event_type: EventType) -> &'static str {
         EventType::Custom => "events.custom",
     }
 }
-
-/// (unix minute, type, environment) of a bucket.
-pub type BucketKey = (i64, EventType, Arc<str>);
 
 /// Events per bucket since the last cut.
 #[derive(Clone, Debug, Default)]

@@ -3,8 +3,8 @@
 use crate::dead_letter::DeadLetter;
 use crate::flusher::messages::Measures;
 use crate::incident::messages::Snapshot;
-use crate::project::messages::Minutes;
-use crate::project::state::{BucketKey, metric_name};
+use crate::project::messages::{BucketKey, Minutes};
+use crate::project::state::metric_name;
 use chrono::{DateTime, Utc};
 use hashbrown::HashMap;
 use schema::flush::{CheckpointAdvance, FlushBatch};

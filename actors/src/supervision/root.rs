@@ -3,8 +3,10 @@
 use super::child::DeathNotice;
 use super::panics;
 use crate::config::{Database, EngineConfig};
-use crate::consumer::poll_thread::{Controls, PollThread};
+use crate::consumer::controls::Controls;
+use crate::consumer::poll_thread::PollThread;
 use crate::consumer::tenures::{Links, TenureView, Tenures};
+use crate::consumer::watermarks::WatermarkThread;
 use crate::dead_letter::DeadLetterProducer;
 use crate::flusher::actor::Flusher;
 use crate::metrics::{self, PartitionGauges};
@@ -36,7 +38,7 @@ pub enum StartError {
 pub struct Engine {
     controls: Arc<Controls>,
     consumer: Arc<BaseConsumer<Tenures>>,
-    poll_thread: JoinHandle<()>,
+    threads: [JoinHandle<()>; 2],
     arbiters: Vec<Arbiter>,
     deaths: UnboundedReceiver<DeathNotice>,
 }
@@ -70,7 +72,7 @@ impl Engine {
         let mut arbiters: Vec<Arbiter> = (0..ARBITERS).map(|_| Arbiter::new()).collect();
         let controls = Arc::new(Controls::default());
         let links = Links {
-            database,
+            database: database.clone(),
             flusher,
             arbiters: arbiters.iter().map(Arbiter::handle).collect(),
             runtime: tokio::runtime::Handle::current(),
@@ -79,9 +81,19 @@ impl Engine {
         arbiters.push(flusher_arbiter);
         let consumer = Arc::new(consumer(kafka, &config, Tenures::new(Arc::clone(&config), links))?);
         consumer.subscribe(&[&config.topic])?;
-        let thread = PollThread::new(Arc::clone(&consumer), config, Arc::clone(&controls), obituary);
-        let poll_thread = std::thread::Builder::new().name("signals-poll".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { controls, consumer, poll_thread, arbiters, deaths })
+        let watermarks = WatermarkThread {
+            consumer: Arc::clone(&consumer),
+            config: Arc::clone(&config),
+            controls: Arc::clone(&controls),
+            database,
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let poll = PollThread::new(Arc::clone(&consumer), config, Arc::clone(&controls), obituary);
+        let threads = [
+            std::thread::Builder::new().name("signals-poll".to_owned()).spawn(move || poll.run())?,
+            std::thread::Builder::new().name("signals-watermarks".to_owned()).spawn(move || watermarks.run())?,
+        ];
+        Ok(Self { controls, consumer, threads, arbiters, deaths })
     }
 
     /// Waits until something has failed more often than its budget allows; whoever started the engine then ends.
@@ -103,9 +115,10 @@ impl Engine {
     /// Last flushes, then leaves the group. Blocks the calling thread's task, not its runtime.
     pub async fn stop(self) {
         self.controls.stop();
-        let poll_thread = self.poll_thread;
-        if !matches!(tokio::task::spawn_blocking(move || poll_thread.join()).await, Ok(Ok(()))) {
-            tracing::error!("the poll thread panicked");
+        for thread in self.threads {
+            if !matches!(tokio::task::spawn_blocking(move || thread.join()).await, Ok(Ok(()))) {
+                tracing::error!("a thread of the engine panicked");
+            }
         }
         drop(self.consumer);
         for arbiter in self.arbiters {
@@ -126,8 +139,6 @@ fn consumer(
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "10000")
         .set("fetch.wait.max.ms", "100")
-        // Where the log ends, for the lag.
-        .set("statistics.interval.ms", "1000")
         // After its queue was full, librdkafka fetches again so much later; its default, a second, starves us.
         .set("fetch.queue.backoff.ms", "10");
     for (name, value) in &config.consumer_settings {

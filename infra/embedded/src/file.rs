@@ -1,8 +1,8 @@
 //! Files: errors that name the file, and folders with a mode.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What went wrong with which file.
@@ -29,9 +29,37 @@ impl<T> AtFile<T> for io::Result<T> {
     }
 }
 
-/// Creates the folder and its missing parents, all with `mode`; an existing folder keeps its own mode.
+/// Creates the folder and its missing parents, all with `mode` whatever the umask says; what exists keeps its mode.
 pub(crate) fn create_folder(path: &Path, mode: u32) -> Result<(), FileError> {
-    DirBuilder::new().recursive(true).mode(mode).create(path).at("create", path)
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        create_folder(parent, mode)?;
+    }
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)).at("set the mode of", path),
+        Err(_) if path.is_dir() => Ok(()),
+        Err(error) => Err(error).at("create", path),
+    }
+}
+
+/// Lets everybody read what is in the folder and run what its owner may run.
+pub(crate) fn open_to_all(folder: &Path) -> Result<(), FileError> {
+    fs::set_permissions(folder, Permissions::from_mode(0o755)).at("open to all", folder)?;
+    for entry in fs::read_dir(folder).at("list", folder)? {
+        let path = entry.at("list", folder)?.path();
+        // Of the link itself: what it points to is visited as well if it is in the folder.
+        let metadata = fs::symlink_metadata(&path).at("look at", &path)?;
+        if metadata.is_dir() {
+            open_to_all(&path)?;
+        } else if metadata.is_file() {
+            let runs = if metadata.mode() & 0o100 == 0 { 0 } else { 0o111 };
+            fs::set_permissions(&path, Permissions::from_mode(metadata.mode() | 0o444 | runs))
+                .at("open to all", &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the names in this folder survive a loss of power.
@@ -48,4 +76,24 @@ pub(crate) fn sweep(folder: &Path, prefix: &str) -> Result<(), FileError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opening_reaches_everything_and_makes_nothing_runnable_that_was_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let (folder, inner) = (parent.path().join("a"), parent.path().join("a/b"));
+        create_folder(&inner, 0o700).unwrap();
+        for (name, mode) in [("program", 0o700), ("data", 0o600)] {
+            let path = inner.join(name);
+            fs::write(&path, name).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        }
+        open_to_all(&folder).unwrap();
+        let mode = |path: &str| fs::metadata(folder.join(path)).unwrap().mode() & 0o777;
+        assert_eq!((mode(""), mode("b"), mode("b/program"), mode("b/data")), (0o755, 0o755, 0o755, 0o644));
+    }
 }

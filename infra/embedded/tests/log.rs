@@ -1,5 +1,13 @@
 //! The embedded log: durable through `kill -9`, quick to wake its consumers, quick to start again.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends loudly"
+)]
+
 mod support;
 
 use embedded::data_dir::DataDir;

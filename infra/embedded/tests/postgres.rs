@@ -1,5 +1,13 @@
 //! The embedded PostgreSQL: durable through `kill -9`, alone in its folder, never left behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends loudly"
+)]
+
 mod support;
 
 use embedded::data_dir::{DataDir, DataDirError};

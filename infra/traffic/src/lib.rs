@@ -16,6 +16,7 @@ pub mod tally;
 pub mod verify;
 
 mod bar;
+mod clock;
 
 pub use args::{ReplayArgs, TargetArgs, TrafficArgs};
 pub use run::{Outcome, replay, run};

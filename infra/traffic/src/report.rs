@@ -1,5 +1,6 @@
 //! The closing report: what was sent, what became of it, and how long it took.
 
+use chrono::{DateTime, Utc};
 use hdrhistogram::Histogram;
 use indicatif::HumanCount;
 use std::collections::BTreeMap;
@@ -81,6 +82,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// Of each acknowledged request, from the time at which it was to be sent.
     pub latency: Latency,
+    /// The latest time of receipt, by the server's clock.
+    pub received_until: Option<DateTime<Utc>>,
     /// Why the sending ended before its time, if it did.
     pub stopped: Option<String>,
 }
@@ -117,6 +120,7 @@ impl Report {
         self.resent += other.resent;
         self.elapsed = self.elapsed.max(other.elapsed);
         self.latency.merge(other.latency);
+        self.received_until = self.received_until.max(other.received_until);
         self.stopped = self.stopped.take().or(other.stopped);
         for (ours, theirs) in [
             (&mut self.refused, other.refused),

@@ -3,6 +3,7 @@
 use crate::args::{ReplayArgs, TargetArgs, TrafficArgs};
 use crate::bar;
 use crate::client::{ClientConfig, Pace, Progress, drive};
+use crate::clock::now;
 use crate::event::Outgoing;
 use crate::generate::{Plan, Run};
 use crate::key::ApiKey;
@@ -10,14 +11,13 @@ use crate::replay::{BadLines, Playback, Recording};
 use crate::report::Report;
 use crate::verify::{Verdict, Verifier, VerifyConfig, VerifyError};
 use anyhow::Context;
-use chrono::{DateTime, Utc};
 use std::error::Error;
 use std::fmt;
 use std::fs::File;
 use std::io::BufReader;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The first pause before a resend.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -80,14 +80,18 @@ pub async fn run(args: TrafficArgs) -> anyhow::Result<Outcome> {
     let config = config(&args.target)?;
     let verifier = match &args.verify {
         Some(core_url) => {
-            let config = VerifyConfig {
+            let verify = VerifyConfig {
                 core_url: core_url.clone(),
                 key: config.key.clone(),
                 project: args.project.clone(),
                 timeout: args.verify_timeout,
             };
-            let begin = Verifier::begin(&config);
-            Some(bar::with_spinner(begin, "taking the counts before the run").await.context("cannot begin to verify")?)
+            let begin = Verifier::begin(&verify, &config);
+            Some(
+                bar::with_spinner(begin, "waiting until all earlier events are counted")
+                    .await
+                    .context("cannot begin to verify")?,
+            )
         }
         None => None,
     };
@@ -153,9 +157,4 @@ fn config(target: &TargetArgs) -> anyhow::Result<ClientConfig> {
         patience: target.retry_for,
         first_pause: FIRST_PAUSE,
     })
-}
-
-/// The client's clock, read once a run: the events' times follow from it.
-fn now() -> DateTime<Utc> {
-    SystemTime::now().into()
 }

@@ -26,7 +26,8 @@ async fn start(server: &Server, line: &str) -> anyhow::Result<Outcome> {
 #[tokio::test]
 async fn traffic_sends_its_scenario_and_proves_the_counts() {
     let state = Shared::default();
-    lock(&state).script = [Fault::CutAfter, Fault::Refuse(503, "unavailable", Some(0))].into();
+    // The first request is the marker's.
+    lock(&state).script = [Fault::Fine, Fault::CutAfter, Fault::Refuse(503, "unavailable", Some(0))].into();
     let server = Server::start(&state).await;
     let line = "traffic --scenario=spike_errors --duration=2 --rate=200 --concurrency=4 --seed=3 --key=sk_test";
     let outcome = start(&server, &format!("{line} --verify={}", server.url())).await.unwrap();
@@ -36,7 +37,7 @@ async fn traffic_sends_its_scenario_and_proves_the_counts() {
         "{text}"
     );
     assert!(text.contains("connection lost x 1") && text.contains("503 unavailable x 1"), "{text}");
-    assert_eq!(u64::try_from(lock(&state).ids.len()).unwrap(), outcome.report.accepted);
+    assert_eq!(u64::try_from(lock(&state).ids.len()).unwrap(), outcome.report.accepted + 2, "with two markers");
     assert!(outcome.report.accepted > 400, "{text}");
 }
 
@@ -74,7 +75,7 @@ async fn a_miscount_fails_the_command() {
 async fn a_proof_that_fails_keeps_the_report() {
     let state = Shared::default();
     let server = Server::start(&state).await;
-    lock(&state).view = Box::new(|look, _| if look < 2 { Vec::new() } else { vec![serde_json::json!({"id": 1})] });
+    lock(&state).view = Box::new(|look, _| if look < 1 { Vec::new() } else { vec![serde_json::json!({"id": 1})] });
     let line = format!("traffic --duration=1 --rate=100 --key=sk_test --verify={}", server.url());
     let outcome = start(&server, &line).await.unwrap();
     let text = outcome.to_string();
@@ -88,7 +89,8 @@ async fn without_a_key_or_with_a_wrong_one_it_fails() {
     let server = Server::start(&state).await;
     let outcome = start(&server, "traffic --duration=1 --rate=50 --key=sk_other").await.unwrap();
     assert!(!outcome.is_success() && outcome.to_string().contains("because unknown_key"), "{outcome}");
-    lock(&state).script = [const { Fault::Refuse(403, "missing_scope", None) }; 16].into();
+    lock(&state).script = [const { Fault::Refuse(403, "missing_scope", None) }; 17].into();
+    lock(&state).script[0] = Fault::Fine;
     let line = format!("traffic --duration=1 --rate=50 --key=sk_test --verify={}", server.url());
     let outcome = start(&server, &line).await.unwrap();
     assert!(!outcome.is_success() && !outcome.to_string().contains("exact"), "nothing is proved: {outcome}");

@@ -6,14 +6,19 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use support::{Server, Shared, events, incident, incidents, lock};
+use traffic::client::ClientConfig;
 use traffic::event::ClientEvent;
 use traffic::tally::Tally;
-use traffic::verify::{LookError, Standing, Verdict, Verifier, VerifyConfig, VerifyError};
+use traffic::verify::{LookError, MarkerError, Standing, Verdict, Verifier, VerifyConfig, VerifyError};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn config(server: &Server, timeout: Duration) -> VerifyConfig {
     VerifyConfig { core_url: server.url().parse().unwrap(), key: support::KEY.into(), project: None, timeout }
+}
+
+async fn begin(server: &Server, timeout: Duration) -> Result<Verifier, VerifyError> {
+    Verifier::begin(&config(server, timeout), &server.client()).await
 }
 
 /// What was sent, as if all of it had been acknowledged.
@@ -31,7 +36,7 @@ async fn verify(
 ) -> Verdict {
     let state = Shared::default();
     let server = Server::start(&state).await;
-    let verifier = Verifier::begin(&config(&server, timeout)).await.unwrap();
+    let verifier = begin(&server, timeout).await.unwrap();
     {
         let mut state = lock(&state);
         state.counts = tally.counts();
@@ -134,7 +139,7 @@ async fn what_was_there_before_and_what_others_send_do_not_disturb() {
     let before = vec![incident("old", &known, 40), incident("newer", &known, 2), incident("other", "f", 7)];
     lock(&state).view = Box::new(move |_, _| before.clone());
     let server = Server::start(&state).await;
-    let verifier = Verifier::begin(&config(&server, TIMEOUT)).await.unwrap();
+    let verifier = begin(&server, TIMEOUT).await.unwrap();
     let mut counts = sent.counts();
     // A regression: the events of a fingerprint are spread over its old incident and a new one.
     *counts.get_mut(&known).unwrap() += 2;
@@ -150,7 +155,7 @@ async fn a_core_that_is_away_for_a_while_is_asked_again() {
     let state = Shared::default();
     lock(&state).core_script = [503, 500, 429].into();
     let server = Server::start(&state).await;
-    let verifier = Verifier::begin(&config(&server, TIMEOUT)).await.unwrap();
+    let verifier = begin(&server, TIMEOUT).await.unwrap();
     let address = server.address;
     server.kill().await;
     let sent = tally(&events(50, 8));
@@ -166,28 +171,86 @@ async fn a_core_that_refuses_or_speaks_nonsense_is_an_error() {
     let state = Shared::default();
     let server = Server::start(&state).await;
     let wrong_key = VerifyConfig { key: "sk_other".into(), ..config(&server, TIMEOUT) };
-    let error = Verifier::begin(&wrong_key).await.unwrap_err();
+    let error = Verifier::begin(&wrong_key, &server.client()).await.unwrap_err();
     assert!(matches!(error, VerifyError::Look(LookError::Refused { .. })), "{error:?}");
     lock(&state).view = Box::new(|_, _| vec![serde_json::json!({"id": 1})]);
-    let error = Verifier::begin(&config(&server, TIMEOUT)).await.unwrap_err();
+    let error = begin(&server, TIMEOUT).await.unwrap_err();
     assert!(matches!(error, VerifyError::Look(LookError::Shape(_))), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_core_that_never_answers_is_an_error_at_the_deadline() {
     let state = Shared::default();
-    let server = Server::start(&state).await;
-    let verifier = Verifier::begin(&config(&server, Duration::from_millis(600))).await.unwrap();
-    server.kill().await;
+    let (ingest, core) = (Server::start(&state).await, Server::start(&state).await);
+    let config = config(&core, Duration::from_millis(600));
+    let verifier = Verifier::begin(&config, &ingest.client()).await.unwrap();
+    core.kill().await;
     let error = verifier.conclude(&Tally::default()).await.unwrap_err();
     assert!(matches!(error, VerifyError::Look(LookError::Http(_))), "{error:?}");
 }
 
 #[tokio::test]
-async fn no_baseline_is_taken_while_counts_move() {
+async fn without_ingest_or_with_a_key_that_it_refuses_nothing_is_begun() {
     let state = Shared::default();
-    lock(&state).view = Box::new(|look, _| vec![incident("i", "f", u64::try_from(look).unwrap())]);
     let server = Server::start(&state).await;
-    let error = Verifier::begin(&config(&server, Duration::from_millis(600))).await.unwrap_err();
-    assert!(matches!(error, VerifyError::Unquiet), "{error:?}");
+    let wrong_key = ClientConfig { key: "sk_other".into(), ..server.client() };
+    let impatient = ClientConfig { patience: Duration::ZERO, ..server.client() };
+    let config = config(&server, TIMEOUT);
+    let error = Verifier::begin(&config, &wrong_key).await.unwrap_err();
+    assert!(format!("{error:?}").contains("because unknown_key"), "{error:?}");
+    server.kill().await;
+    let error = Verifier::begin(&config, &impatient).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Marker(MarkerError::Refused(_))), "{error:?}");
+}
+
+/// A server that was killed catches up after its start: what an earlier run sent must not count for this one.
+#[tokio::test]
+async fn the_baseline_waits_until_earlier_events_are_counted() {
+    let state = Shared::default();
+    let sent = tally(&events(100, 9));
+    let backlog = sent.counts();
+    {
+        let mut state = lock(&state);
+        state.incomplete_looks = 3;
+        state.view = Box::new(move |look, _| if look < 3 { Vec::new() } else { incidents(&backlog) });
+    }
+    let server = Server::start(&state).await;
+    let verifier = begin(&server, TIMEOUT).await.unwrap();
+    let both = sent.counts().into_iter().map(|(fingerprint, count)| (fingerprint, 2 * count)).collect();
+    lock(&state).view = Box::new(move |_, _| incidents(&both));
+    assert!(verifier.conclude(&sent).await.unwrap().is_exact());
+}
+
+/// Exact counts prove nothing as long as something that was sent is still to be counted.
+#[tokio::test]
+async fn counts_are_exact_only_when_everything_is_counted() {
+    let state = Shared::default();
+    let server = Server::start(&state).await;
+    let sent = tally(&events(100, 10));
+    let verifier = begin(&server, TIMEOUT).await.unwrap();
+    {
+        let mut state = lock(&state);
+        (state.looks, state.incomplete_looks, state.counts) = (0, 10, sent.counts());
+        state.view = Box::new(|look, counts| {
+            let mut counts = counts.clone();
+            *counts.values_mut().last().unwrap() += u64::from(look >= 9);
+            incidents(&counts)
+        });
+    }
+    let verdict = verifier.conclude(&sent).await.unwrap();
+    assert!(matches!(verdict, Verdict::Different(_)), "two seconds and more after they were exact: {verdict}");
+}
+
+#[tokio::test]
+async fn an_engine_that_stands_still_is_named() {
+    let state = Shared::default();
+    lock(&state).incomplete_looks = usize::MAX;
+    let server = Server::start(&state).await;
+    let error = begin(&server, Duration::from_millis(300)).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Behind), "{error:?}");
+    lock(&state).incomplete_looks = 0;
+    let verifier = begin(&server, Duration::from_millis(300)).await.unwrap();
+    lock(&state).incomplete_looks = usize::MAX;
+    let error = verifier.conclude(&Tally::default()).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Behind), "{error:?}");
 }

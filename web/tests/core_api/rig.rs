@@ -157,7 +157,7 @@ impl Filler {
         self.next_offset += 1;
         let mut batch = FlushBatch {
             checkpoint: CheckpointAdvance {
-                group: ENGINE_GROUP,
+                group: ENGINE_GROUP.into(),
                 topic: RAW_TOPIC.into(),
                 partition: 0,
                 epoch: self.epoch,

@@ -1,8 +1,8 @@
 //! The life of the broker: accept connections, maintain the storage, and open it again should it die.
 
-use super::arrivals::Arrivals;
 use super::disk::Disk;
 use super::groups::forget_members;
+use super::records::Records;
 use super::routes::routes;
 use super::storage::LogStorage;
 use super::{LogError, WAIT_AFTER_FAILURE};
@@ -16,7 +16,7 @@ use tansu_storage::Storage;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How often records past their topic's retention are looked for; the look reads every record's time.
@@ -47,10 +47,24 @@ pub(super) async fn run(
     while broker.serve(&listener, &cancellation).await == End::StorageDied {
         tracing::error!("the storage of the embedded log died; opening it again");
         drop(broker);
-        tokio::time::sleep(WAIT_AFTER_FAILURE).await;
-        broker = Broker::open(&folder, &listener).await?;
+        let Some(next) = open_again(&folder, &listener, &cancellation).await else { break };
+        broker = next;
     }
     Ok(())
+}
+
+/// Tries until it succeeds, because what hinders (a full disk, say) may pass; `None` if cancelled first.
+async fn open_again(folder: &Path, listener: &TcpListener, cancellation: &CancellationToken) -> Option<Broker> {
+    loop {
+        tokio::select! {
+            () = cancellation.cancelled() => return None,
+            () = sleep(WAIT_AFTER_FAILURE) => {}
+        }
+        match Broker::open(folder, listener).await {
+            Ok(broker) => return Some(broker),
+            Err(error) => tracing::error!(%error, "the embedded log cannot be opened again; trying on"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -64,7 +78,10 @@ impl Broker {
         let storage = LogStorage::open(folder, listener.local_addr().map_err(LogError::Start)?).await?;
         forget_members(&storage.storage).await?;
         let disk = Disk::below(&storage.file).at("write to disk", folder)?;
-        let routes = routes(storage.storage.clone(), disk, Arrivals::default())?;
+        let records = Records::open(&storage.file)
+            .await
+            .map_err(|source| LogError::Database { path: storage.file.clone(), source })?;
+        let routes = routes(storage.storage.clone(), records, disk)?;
         Ok(Self { storage, routes })
     }
 
@@ -80,7 +97,7 @@ impl Broker {
                     }
                     Err(error) => {
                         tracing::warn!(%error, "the embedded log could not take a connection");
-                        tokio::time::sleep(WAIT_AFTER_FAILURE).await;
+                        sleep(WAIT_AFTER_FAILURE).await;
                     }
                 },
                 _ = maintenance.tick() => {

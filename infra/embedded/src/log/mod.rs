@@ -1,9 +1,9 @@
 //! A log inside the process: a Kafka broker on a thread of its own, spoken to over loopback as any other.
 //!
-//! The broker is `tansu`, its storage one SQLite file below the data folder. Two things are ours: a fetch is answered the
-//! moment a record arrives ([`long_poll`]), where the broker alone would sleep; and a record is acknowledged only
-//! when the disk has it ([`durable`]), where the broker alone would survive a crash of the process but not one of the
-//! machine.
+//! The broker is `tansu`, its storage one SQLite file below the data folder. Two things are ours: a fetch reads the file
+//! itself and is answered the moment a record arrives ([`fetch`]), where the broker would sleep; and a record is
+//! acknowledged only when the disk has it ([`durable`]), where the broker would survive a crash of the process but
+//! not one of the machine.
 //!
 //! There is no password: whoever may open a loopback connection on this machine may read and write the log.
 
@@ -11,10 +11,15 @@ mod arrivals;
 mod broker;
 mod disk;
 mod durable;
+mod fetch;
 mod groups;
-mod long_poll;
+mod offsets;
+mod records;
 mod routes;
 mod storage;
+
+#[cfg(test)]
+mod retention_tests;
 
 use crate::data_dir::DataDir;
 use crate::file::{FileError, create_folder};

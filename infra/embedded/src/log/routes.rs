@@ -7,34 +7,34 @@
 use super::arrivals::Arrivals;
 use super::disk::Disk;
 use super::durable::DurableProduce;
-use super::long_poll::LongPoll;
-use rama::Layer;
-use rama::Service;
+use super::fetch::Fetch;
+use super::offsets::ListOffsets;
+use super::records::Records;
 use rama::layer::{MapErrLayer, MapStateLayer};
+use rama::{Layer, Service};
 use tansu_broker::Error;
 use tansu_broker::coordinator::group::administrator::Controller;
 use tansu_broker::service::{coordinator, storage as admin};
-use tansu_sans_io::{ApiKey, FetchRequest, ProduceRequest};
+use tansu_sans_io::{ApiKey, FetchRequest, ListOffsetsRequest, ProduceRequest};
 use tansu_service::{FrameRequestLayer, FrameRouteBuilder, FrameRouteService};
-use tansu_storage::{FetchService, ProduceService, Storage};
+use tansu_storage::{ProduceService, Storage};
 
+/// The table of all requests.
 type Builder = FrameRouteBuilder<(), Error>;
 
-/// The table of all requests, on this storage.
+/// The table of all requests on this storage and its file.
 pub(super) fn routes<S: Storage>(
     storage: S,
+    records: Records,
     disk: Disk,
-    arrivals: Arrivals,
 ) -> Result<FrameRouteService<(), Error>, Error> {
+    let arrivals = Arrivals::default();
     let groups = Controller::with_storage(storage.clone())?;
+    let produce = DurableProduce { inner: ProduceService, disk: disk.clone(), arrivals: arrivals.clone() };
     let builder = administration(FrameRouteService::builder(), &storage)?;
     let builder = coordinator::services(builder, groups)?;
-    let builder = produce(
-        builder,
-        storage.clone(),
-        DurableProduce { inner: ProduceService, disk: disk.clone(), arrivals: arrivals.clone() },
-    )?;
-    let builder = fetch(builder, storage, LongPoll { inner: FetchService, disk, arrivals })?;
+    let builder = writing(builder, storage, produce)?;
+    let builder = reading(builder, Fetch { records: records.clone(), disk, arrivals }, ListOffsets { records })?;
     Ok(builder.build()?)
 }
 
@@ -52,7 +52,6 @@ fn administration<S: Storage>(builder: Builder, storage: &S) -> Result<Builder, 
         admin::incremental_alter_configs,
         admin::init_producer_id,
         admin::list_groups,
-        admin::list_offsets,
         admin::list_partition_reassignments,
         admin::metadata,
     ]
@@ -60,18 +59,19 @@ fn administration<S: Storage>(builder: Builder, storage: &S) -> Result<Builder, 
     .try_fold(builder, |builder, route| route(builder, storage.clone()))
 }
 
-fn produce<S: Storage>(
+fn writing<S: Storage>(
     builder: Builder,
     storage: S,
-    service: DurableProduce<ProduceService>,
+    produce: DurableProduce<ProduceService>,
 ) -> Result<Builder, Error> {
     let layers =
         (MapErrLayer::new(Error::from), MapStateLayer::new(|()| storage), FrameRequestLayer::<ProduceRequest>::new());
-    Ok(builder.with_route(ProduceRequest::KEY, layers.into_layer(service).boxed())?)
+    Ok(builder.with_route(ProduceRequest::KEY, layers.into_layer(produce).boxed())?)
 }
 
-fn fetch<S: Storage>(builder: Builder, storage: S, service: LongPoll<FetchService>) -> Result<Builder, Error> {
-    let layers =
-        (MapErrLayer::new(Error::from), MapStateLayer::new(|()| storage), FrameRequestLayer::<FetchRequest>::new());
-    Ok(builder.with_route(FetchRequest::KEY, layers.into_layer(service).boxed())?)
+fn reading(builder: Builder, fetch: Fetch, list_offsets: ListOffsets) -> Result<Builder, Error> {
+    let fetch = (MapErrLayer::new(Error::from), FrameRequestLayer::<FetchRequest>::new()).into_layer(fetch);
+    let offsets =
+        (MapErrLayer::new(Error::from), FrameRequestLayer::<ListOffsetsRequest>::new()).into_layer(list_offsets);
+    Ok(builder.with_route(FetchRequest::KEY, fetch.boxed())?.with_route(ListOffsetsRequest::KEY, offsets.boxed())?)
 }

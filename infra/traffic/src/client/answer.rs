@@ -1,5 +1,6 @@
 //! What an answer of ingest means for the events that were sent. Pure.
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,8 +48,13 @@ impl Cause {
 /// An answer, or the lack of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Acknowledged, but for these items (index and code), which are refused for good.
-    Accepted(BTreeMap<usize, String>),
+    /// Acknowledged.
+    Accepted {
+        /// But for these items (index and code), which are refused for good.
+        rejected: BTreeMap<usize, String>,
+        /// When the others were received, by the server's clock.
+        received_at: DateTime<Utc>,
+    },
     /// Refused as a whole.
     Refused {
         /// `code` of the problem, else `http_<status>`.
@@ -76,6 +82,7 @@ impl Answer {
 #[derive(Deserialize)]
 struct Accepted {
     accepted: bool,
+    received_at: DateTime<Utc>,
     /// Missing in the answer to a single event.
     count: Option<usize>,
     #[serde(default)]
@@ -99,7 +106,7 @@ struct Problem {
 pub(super) fn read(status: u16, retry_after: Option<&str>, body: &[u8], sent: usize) -> Answer {
     let retry_after = retry_after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
     match status {
-        202 => read_accepted(body, sent).map_or(Answer::again(Cause::UnreadableAnswer), Answer::Accepted),
+        202 => read_accepted(body, sent).unwrap_or(Answer::again(Cause::UnreadableAnswer)),
         429 => Answer::Again { cause: Cause::RateLimited, retry_after },
         503 => Answer::Again { cause: Cause::Unavailable, retry_after },
         408 | 500.. => Answer::Again { cause: Cause::ServerError, retry_after },
@@ -107,13 +114,14 @@ pub(super) fn read(status: u16, retry_after: Option<&str>, body: &[u8], sent: us
     }
 }
 
-/// The refused items, if the answer accounts for every event that was sent.
-fn read_accepted(body: &[u8], sent: usize) -> Option<BTreeMap<usize, String>> {
+/// The acknowledgement, if it accounts for every event that was sent.
+fn read_accepted(body: &[u8], sent: usize) -> Option<Answer> {
     let answer: Accepted = serde_json::from_slice(body).ok()?;
     let rejected: BTreeMap<_, _> = answer.rejected.into_iter().map(|item| (item.index, item.code)).collect();
     let is_known = rejected.keys().all(|index| *index < sent);
     let accounted = answer.count.unwrap_or(1).checked_add(rejected.len())?;
-    (answer.accepted && is_known && accounted == sent).then_some(rejected)
+    let is_whole = answer.accepted && is_known && accounted == sent;
+    is_whole.then_some(Answer::Accepted { rejected, received_at: answer.received_at })
 }
 
 fn refused(status: u16, body: &[u8]) -> Answer {
@@ -134,15 +142,17 @@ mod tests {
     use super::*;
 
     fn accepted(items: &[(usize, &str)]) -> Answer {
-        Answer::Accepted(items.iter().map(|(index, code)| (*index, (*code).to_owned())).collect())
+        let rejected = items.iter().map(|(index, code)| (*index, (*code).to_owned())).collect();
+        Answer::Accepted { rejected, received_at: DateTime::UNIX_EPOCH }
     }
 
     #[test]
     fn an_acknowledgement_accounts_for_every_event() {
         let read = |body: &str, sent| read(202, None, body.as_bytes(), sent);
-        assert_eq!(read(r#"{"accepted":true,"event_id":"a"}"#, 1), accepted(&[]));
+        assert_eq!(read(r#"{"accepted":true,"event_id":"a","received_at":"1970-01-01T00:00:00Z"}"#, 1), accepted(&[]));
         let rejected = r#"[{"index":1,"code":"invalid","detail":"x"}]"#;
-        let batch = format!(r#"{{"accepted":true,"count":2,"event_ids":["a","b"],"rejected":{rejected}}}"#);
+        let batch =
+            format!(r#"{{"accepted":true,"received_at":"1970-01-01T00:00:00Z","count":2,"rejected":{rejected}}}"#);
         assert_eq!(read(&batch, 3), accepted(&[(1, "invalid")]));
         let unreadable = Answer::again(Cause::UnreadableAnswer);
         assert_eq!(read(&batch, 4), unreadable, "an event is missing");

@@ -44,7 +44,8 @@ impl Settling {
     /// Settles the events, or keeps them open if they have to be sent again.
     pub(super) fn apply(&mut self, answer: Answer, share: &mut Delivery) -> Step {
         match answer {
-            Answer::Accepted(rejected) => {
+            Answer::Accepted { rejected, received_at } => {
+                share.report.received_until = share.report.received_until.max(Some(received_at));
                 let acknowledged = self.len().saturating_sub(rejected.len());
                 for (index, event) in self.events.drain(..).enumerate() {
                     match rejected.get(&index) {
@@ -97,6 +98,7 @@ fn batch_body<'a>(events: impl Iterator<Item = &'a str>) -> Bytes {
 mod tests {
     use super::*;
     use crate::event::Group;
+    use chrono::DateTime;
     use std::collections::BTreeMap;
 
     fn settling(events: usize) -> (Settling, Delivery) {
@@ -112,7 +114,8 @@ mod tests {
     }
 
     fn rejected(items: &[(usize, &str)]) -> Answer {
-        Answer::Accepted(items.iter().map(|(index, code)| (*index, (*code).to_owned())).collect())
+        let rejected = items.iter().map(|(index, code)| (*index, (*code).to_owned())).collect();
+        Answer::Accepted { rejected, received_at: DateTime::UNIX_EPOCH }
     }
 
     fn refused(by_content: bool) -> Answer {
@@ -135,6 +138,7 @@ mod tests {
         let (mut settling, mut share) = settling(2);
         assert_eq!(settling.apply(rejected(&[]), &mut share), Step { acknowledged: 2, ..Step::default() });
         assert_eq!((settling.len(), share.report.accepted, share.tally.certain()), (0, 2, 2));
+        assert_eq!(share.report.received_until, Some(DateTime::UNIX_EPOCH));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::VerifyConfig;
 use crate::client::endpoint;
 use crate::key::KEY_HEADER;
+use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
@@ -23,12 +24,19 @@ pub type Counts = BTreeMap<String, u64>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Incidents {
     counts: Counts,
+    complete_until: Option<DateTime<Utc>>,
 }
 
 impl Incidents {
     /// Events under a fingerprint; 0 if there is none.
     pub fn count(&self, fingerprint: &str) -> u64 {
         self.counts.get(fingerprint).copied().unwrap_or(0)
+    }
+
+    /// Whether every event that was received until then, by the server's clock, is counted.
+    pub fn is_complete_until(&self, moment: DateTime<Utc>) -> bool {
+        // The database keeps microseconds and may round either way.
+        self.complete_until.is_some_and(|until| until.timestamp_micros() >= moment.timestamp_micros().saturating_sub(1))
     }
 
     /// Every fingerprint that has an incident.
@@ -51,7 +59,7 @@ impl FromIterator<(String, String, u64)> for Incidents {
             let sum = counts.entry(fingerprint).or_default();
             *sum = sum.saturating_add(count);
         }
-        Self { counts }
+        Self { counts, complete_until: None }
     }
 }
 
@@ -108,6 +116,9 @@ pub struct CoreApi {
 struct Page {
     incidents: Vec<Incident>,
     pagination: Pagination,
+    /// Null before the first event of all.
+    #[serde(default)]
+    complete_until: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
@@ -148,19 +159,21 @@ impl CoreApi {
     pub async fn incidents(&self) -> Result<Incidents, LookError> {
         let mut incidents = Vec::new();
         let mut cursors = BTreeSet::new();
-        let mut url = self.list.clone();
+        let mut page = self.page(self.list.clone()).await?;
+        // Of the first page: those that follow are read later and are no less complete.
+        let complete_until = page.complete_until;
         loop {
-            let page = self.page(url).await?;
             incidents.extend(page.incidents.into_iter().map(|found| (found.id, found.fingerprint, found.event_count)));
             if !page.pagination.has_more {
-                return Ok(incidents.into_iter().collect());
+                return Ok(Incidents { complete_until, ..incidents.into_iter().collect() });
             }
             let cursor = page.pagination.next_cursor.ok_or(LookError::Paging)?;
-            url = self.list.clone();
+            let mut url = self.list.clone();
             url.query_pairs_mut().append_pair("cursor", &cursor);
             if !cursors.insert(cursor) {
                 return Err(LookError::Paging);
             }
+            page = self.page(url).await?;
         }
     }
 

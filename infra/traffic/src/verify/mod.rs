@@ -1,29 +1,30 @@
 //! The proof: does the core API show exactly the counts that were sent?
 //!
 //! Counts are compared per fingerprint and as growth since a baseline, so a system that already holds incidents is
-//! verified as well as an empty one. Counts only grow; so too many is final at once, too few only at the deadline,
-//! and exact only if it still holds a second later.
+//! verified as well as an empty one. Both the baseline and the final counts are read only when a marker, sent after
+//! everything else, is counted (`marker`). Counts only grow; so too many is final at once, too few only at the
+//! deadline, and exact only if it still holds a second later.
 
 mod compare;
 mod core_api;
+mod marker;
 
 pub use compare::{Comparison, Difference, Standing, compare};
 pub use core_api::{CoreApi, Counts, Incidents, LookError};
+pub use marker::MarkerError;
 
+use crate::client::ClientConfig;
 use crate::key::ApiKey;
 use crate::tally::Tally;
 use reqwest::Url;
 use std::fmt;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(250);
 /// Exact counts must stay exact for this long: a late duplicate would show within it.
 const SETTLE: Duration = Duration::from_secs(1);
-/// The baseline is taken when two looks agree, which they must do within this.
-const BASELINE_PATIENCE: Duration = Duration::from_secs(15);
-
 /// Where to look.
 #[derive(Clone, Debug)]
 pub struct VerifyConfig {
@@ -33,7 +34,7 @@ pub struct VerifyConfig {
     pub key: ApiKey,
     /// Only this project's incidents; else all that the key may see.
     pub project: Option<String>,
-    /// How long to wait for the counts.
+    /// How long to wait for the counts, and before the run for those of earlier events.
     pub timeout: Duration,
 }
 
@@ -43,9 +44,12 @@ pub enum VerifyError {
     /// The core API cannot be asked at all.
     #[error("cannot read the incidents")]
     Look(#[from] LookError),
-    /// Incidents were changing before the run began.
-    #[error("the incidents kept changing before the run: someone else is sending")]
-    Unquiet,
+    /// No marker could be placed.
+    #[error("cannot place a marker")]
+    Marker(#[from] MarkerError),
+    /// The marker is not counted at the deadline: the engine is not running, or far behind.
+    #[error("the core API is not complete yet: the engine does not run, or is behind the log")]
+    Behind,
 }
 
 /// The outcome of a proof.
@@ -91,41 +95,41 @@ impl fmt::Display for Verdict {
 #[derive(Debug)]
 pub struct Verifier {
     core: CoreApi,
+    client: ClientConfig,
     baseline: Incidents,
     timeout: Duration,
 }
 
 impl Verifier {
-    /// Takes the baseline as soon as two looks in a row agree.
+    /// Takes the baseline as soon as all earlier events of the project are counted. Sends one event as `client`
+    /// says, of type custom.
     ///
     /// # Errors
-    /// If the core API cannot be asked, or its counts do not come to rest.
-    pub async fn begin(config: &VerifyConfig) -> Result<Self, VerifyError> {
+    /// If ingest or the core API cannot be asked, or earlier events are not counted within the timeout.
+    pub async fn begin(config: &VerifyConfig, client: &ClientConfig) -> Result<Self, VerifyError> {
         let core = CoreApi::new(config)?;
-        let deadline = Instant::now() + config.timeout.min(BASELINE_PATIENCE);
-        let mut before = None;
+        let marker = marker::place(client).await?;
+        let deadline = Instant::now() + config.timeout;
         loop {
+            let looked_at = Instant::now();
             match core.incidents().await {
-                Ok(found) if before.as_ref() == Some(&found) => {
-                    return Ok(Self { core, baseline: found, timeout: config.timeout });
+                Ok(baseline) if baseline.is_complete_until(marker) => {
+                    return Ok(Self { core, client: client.clone(), baseline, timeout: config.timeout });
                 }
-                Ok(found) => before = Some(found),
-                Err(error) if error.is_final() => return Err(error.into()),
-                Err(error) if Instant::now() >= deadline => return Err(error.into()),
-                Err(_) => before = None,
+                Ok(_) if looked_at >= deadline => return Err(VerifyError::Behind),
+                Err(error) if error.is_final() || looked_at >= deadline => return Err(error.into()),
+                Ok(_) | Err(_) => sleep_until(looked_at + POLL).await,
             }
-            if Instant::now() >= deadline {
-                return Err(VerifyError::Unquiet);
-            }
-            sleep(POLL).await;
         }
     }
 
-    /// Looks until the counts are exact and stay so, or are too many, or the time is over.
+    /// Looks until all events are counted, and the counts are exact and stay so, or are too many, or the time is
+    /// over. Sends one event, of type custom.
     ///
     /// # Errors
-    /// If the core API refuses to be asked, or did not answer once until the end.
+    /// If ingest or the core API cannot be asked, or not everything is counted at the end although no count differs.
     pub async fn conclude(&self, tally: &Tally) -> Result<Verdict, VerifyError> {
+        let marker = marker::place(&self.client).await?;
         let deadline = Instant::now() + self.timeout;
         let mut matches_since = None;
         loop {
@@ -133,13 +137,16 @@ impl Verifier {
             match self.core.incidents().await {
                 Ok(found) => {
                     let comparison = compare(tally, &self.baseline, &found);
-                    if comparison.standing() != Standing::Matches {
-                        matches_since = None;
-                        if comparison.standing() == Standing::TooMany || looked_at >= deadline {
-                            return Ok(Verdict::Different(comparison));
+                    match comparison.standing() {
+                        Standing::TooMany => return Ok(Verdict::Different(comparison)),
+                        Standing::TooFew if looked_at >= deadline => return Ok(Verdict::Different(comparison)),
+                        Standing::Matches if found.is_complete_until(marker) => {
+                            if looked_at >= *matches_since.get_or_insert(looked_at) + SETTLE {
+                                return Ok(verdict(tally, comparison));
+                            }
                         }
-                    } else if looked_at >= *matches_since.get_or_insert(looked_at) + SETTLE {
-                        return Ok(verdict(tally, comparison));
+                        Standing::Matches if looked_at >= deadline => return Err(VerifyError::Behind),
+                        Standing::TooFew | Standing::Matches => matches_since = None,
                     }
                 }
                 Err(error) if error.is_final() || looked_at >= deadline => return Err(error.into()),

@@ -3,6 +3,7 @@
 
 mod http;
 
+use chrono::{DateTime, Utc};
 use http::{Request, read_request, response};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,6 +23,8 @@ pub const KEY: &str = "sk_test";
 /// What happens to one request of ingest instead of the plain truth.
 #[derive(Clone, Debug)]
 pub enum Fault {
+    /// None.
+    Fine,
     /// Answers with this status and code and takes nothing in; `Retry-After` in seconds if given.
     Refuse(u16, &'static str, Option<u64>),
     /// Takes everything in and closes without an answer.
@@ -59,6 +62,10 @@ pub struct State {
     pub looks: usize,
     /// Answers of core instead of the list, in order.
     pub core_script: VecDeque<u16>,
+    /// Looks, from the first on, in which core says that it is not complete.
+    pub incomplete_looks: usize,
+    /// Events received so far, which is also the server's time.
+    pub received: i64,
     /// What core shows.
     pub view: View,
     shown: Vec<Value>,
@@ -74,6 +81,8 @@ impl Default for State {
             sizes: Vec::new(),
             looks: 0,
             core_script: VecDeque::new(),
+            incomplete_looks: 0,
+            received: 0,
             view: Box::new(|_, counts| incidents(counts)),
             shown: Vec::new(),
         }
@@ -206,7 +215,8 @@ fn ingest(request: &Request, state: &mut State) -> Reply {
             state.count(event);
         }
     }
-    let whole = accepted(&events, is_batch, rejected);
+    state.received += i64::try_from(events.len()).expect("few events");
+    let whole = accepted(&events, is_batch, rejected, time(state.received));
     match fault {
         Some(Fault::CutAfter) => Reply::Cut,
         Some(Fault::CutWithin) => Reply::Half(whole),
@@ -217,14 +227,22 @@ fn ingest(request: &Request, state: &mut State) -> Reply {
     }
 }
 
-fn accepted(events: &[Value], is_batch: bool, rejected: Option<(usize, &str)>) -> Vec<u8> {
+/// The server's time counts in microseconds of one event each.
+fn time(received: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(1_800_000_000_000_000 + received).expect("a valid time")
+}
+
+fn accepted(events: &[Value], is_batch: bool, rejected: Option<(usize, &str)>, received_at: DateTime<Utc>) -> Vec<u8> {
     if !is_batch {
-        return response(202, None, &json!({"accepted": true, "event_id": events[0]["event_id"], "received_at": "x"}));
+        let event_id = &events[0]["event_id"];
+        return response(202, None, &json!({"accepted": true, "event_id": event_id, "received_at": received_at}));
     }
     let rejected: Vec<_> =
         rejected.iter().map(|(index, code)| json!({"index": index, "code": code, "detail": "d"})).collect();
     let count = events.len() - rejected.len();
-    response(202, None, &json!({"accepted": true, "count": count, "event_ids": [], "rejected": rejected}))
+    let answer = json!({"accepted": true, "count": count, "event_ids": [], "received_at": received_at,
+        "rejected": rejected});
+    response(202, None, &answer)
 }
 
 impl State {
@@ -249,17 +267,23 @@ fn core(request: &Request, state: &mut State) -> Reply {
         state.shown = (state.view)(state.looks, &state.counts);
         state.looks += 1;
     }
+    let is_complete = state.looks > state.incomplete_looks;
+    let complete_until = is_complete.then(|| time(state.received));
     let page: Vec<_> = state.shown.iter().skip(from).take(7).cloned().collect();
     let next = from + page.len();
     let has_more = next < state.shown.len();
     let pagination = json!({"total": state.shown.len(), "limit": 7, "offset": from, "has_more": has_more,
         "next_cursor": has_more.then(|| next.to_string())});
-    Reply::Whole(response(200, None, &json!({"incidents": page, "pagination": pagination, "complete_until": null})))
+    Reply::Whole(response(
+        200,
+        None,
+        &json!({"incidents": page, "pagination": pagination, "complete_until": complete_until}),
+    ))
 }
 
 /// Events of the normal mix.
 pub fn events(count: u32, seed: u64) -> Vec<ClientEvent> {
-    let started_at = chrono::DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");
+    let started_at = DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");
     sample(count, seed, Run::new(seed), started_at).collect()
 }
 
