@@ -27,7 +27,8 @@ pub(super) fn span_of(batch: &RecordBatch, partition: i32) -> Option<Span> {
         otel.kind = "consumer",
         partition,
         first_offset = batch.record(0).map(|record| record.offset),
-        records = batch.len(),
+        // OpenTelemetry knows no unsigned numbers: they would become texts.
+        records = i64::try_from(batch.len()).unwrap_or(i64::MAX),
         durable = tracing::field::Empty,
     );
     if span.is_disabled() {
@@ -45,5 +46,54 @@ pub(super) fn span_of(batch: &RecordBatch, partition: i32) -> Option<Span> {
 pub(super) fn durable(spans: &[Span]) {
     for span in spans {
         span.record("durable", true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sort::dead_letter;
+    use super::*;
+    use crate::consumer::batch::Labels;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    /// Keeps what is logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_tells_the_log_and_the_dead_letters_whose_trace_it_belongs_to() {
+        let trace = TraceParent { trace_id: 0xabc, span_id: 9, is_sampled: false };
+        let mut batch = RecordBatch::default();
+        batch.push(5, Labels { trace: Some(trace), ..Labels::default() }, b"key", b"garbage");
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let letter =
+            tracing::subscriber::with_default(subscriber, || dead_letter(3, &batch, 0, "decode", "no".to_owned()));
+        assert_eq!(letter.trace, Some(trace));
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains(&format!("trace_id=\"{:032x}\"", 0xabc)) && text.contains("offset=5"), "{text}");
+    }
+
+    #[test]
+    fn a_batch_without_sampled_traces_or_without_a_collector_has_no_span() {
+        let mut batch = RecordBatch::default();
+        for is_sampled in [false, true] {
+            let trace = Some(TraceParent { trace_id: 1, span_id: 2, is_sampled });
+            batch.push(1, Labels { trace, ..Labels::default() }, b"", b"");
+            assert!(span_of(&batch, 0).is_none(), "nothing exports spans here");
+        }
     }
 }

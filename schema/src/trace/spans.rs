@@ -10,17 +10,21 @@ pub const TARGET: &str = "signals_trace";
 
 /// Makes `span` a child of the caller's. To be called before it is entered.
 pub fn continue_from(span: &Span, parent: TraceParent) {
-    otlp::continue_from(span, parent);
+    if !span.is_disabled() {
+        otlp::continue_from(span, parent);
+    }
 }
 
 /// Ties `span` to a span of another trace.
 pub fn link(span: &Span, other: TraceParent) {
-    otlp::link(span, other);
+    if !span.is_disabled() {
+        otlp::link(span, other);
+    }
 }
 
 /// Where `span` stands, to hand on; none if it is not exported.
 pub fn place_of(span: &Span) -> Option<TraceParent> {
-    otlp::place_of(span)
+    (!span.is_disabled()).then(|| otlp::place_of(span)).flatten()
 }
 
 #[cfg(feature = "otlp")]
@@ -49,9 +53,6 @@ mod otlp {
     }
 
     pub(super) fn place_of(span: &Span) -> Option<TraceParent> {
-        if span.is_disabled() {
-            return None;
-        }
         let context = span.context();
         let place = context.span().span_context().clone();
         place.is_sampled().then(|| TraceParent {
