@@ -44,7 +44,7 @@ fn figure(text: &str, start: &str) -> f64 {
 
 #[actix_web::test]
 async fn every_documented_metric_is_shown_and_agrees_with_the_traffic() {
-    let rig = Rig::start().await;
+    let mut rig = Rig::start().await;
     for id in ["a", "b", "c", "c"] {
         assert_eq!(rig.post("/v1/events", event(id), &[]).await, 202);
     }
@@ -95,5 +95,10 @@ async fn every_documented_metric_is_shown_and_agrees_with_the_traffic() {
     }
     // Both servers show the process as a whole.
     assert!(figure(&rig.scrape(&rig.ingest).await, "signals_flush_size_rows_count") >= 1.0);
+    // What this process owns no more, it shows no more.
+    rig.engine.take().unwrap().stop().await;
+    for partition in 0..PARTITIONS {
+        rig.wait_for(&format!(r#"signals_partition_owned{{partition="{partition}"}} 0"#)).await;
+    }
     rig.stop().await;
 }

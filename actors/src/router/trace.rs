@@ -54,36 +54,15 @@ mod tests {
     use super::super::sort::dead_letter;
     use super::*;
     use crate::consumer::batch::Labels;
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
-    /// Keeps what is logged.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::log_lines::logged;
 
     #[test]
     fn a_dead_letter_tells_the_log_and_the_dead_letters_whose_trace_it_belongs_to() {
         let trace = TraceParent { trace_id: 0xabc, span_id: 9, is_sampled: false };
         let mut batch = RecordBatch::default();
         batch.push(5, Labels { trace: Some(trace), ..Labels::default() }, b"key", b"garbage");
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        let letter =
-            tracing::subscriber::with_default(subscriber, || dead_letter(3, &batch, 0, "decode", "no".to_owned()));
+        let (letter, text) = logged(|| dead_letter(3, &batch, 0, "decode", "no".to_owned()));
         assert_eq!(letter.trace, Some(trace));
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert!(text.contains(&format!("trace_id=\"{:032x}\"", 0xabc)) && text.contains("offset=5"), "{text}");
     }
 

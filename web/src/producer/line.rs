@@ -134,7 +134,7 @@ impl Line {
 /// Most records carry none.
 fn headers(parcel: &Parcel) -> Option<OwnedHeaders> {
     let trace = parcel.records.trace.map(|trace| trace.to_string());
-    let kind = parcel.is_command.then(|| Header { key: KIND_HEADER, value: Some(KIND_COMMAND) });
+    let kind = parcel.is_command.then_some(Header { key: KIND_HEADER, value: Some(KIND_COMMAND) });
     let trace = trace.as_ref().map(|trace| Header { key: TRACEPARENT_HEADER, value: Some(trace.as_bytes()) });
     let both = kind.into_iter().chain(trace);
     both.fold(None, |headers, header| Some(headers.unwrap_or_else(OwnedHeaders::new).insert(header)))
