@@ -26,5 +26,6 @@ pub mod snapshot;
 pub mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod time;
 pub mod trace;
 pub mod wake;

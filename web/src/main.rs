@@ -53,6 +53,7 @@ enum Command {
 async fn main() -> ExitCode {
     let ended = match telemetry::begin() {
         Ok(telemetry) => {
+            arm_failpoints();
             let ended = run_command().await;
             telemetry.end();
             ended
@@ -88,6 +89,15 @@ async fn run_command() -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The debug switch of the tests.
+fn arm_failpoints() {
+    #[cfg(feature = "failpoints")]
+    if std::env::var_os("SIGNALS_FAILPOINTS").is_some() {
+        tracing::warn!("failpoints are armed: events can make actors panic");
+        actors::failpoint::arm();
+    }
 }
 
 async fn seed() -> anyhow::Result<()> {

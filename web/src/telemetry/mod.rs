@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 /// Our own words; of the libraries only what goes wrong.
-const DEFAULT_FILTER: &str = "warn,signals=info,web=info,actors=info,schema=info,embedded=info,traffic=info,librdkafka=error,tansu_storage::lite=off";
+const DEFAULT_FILTER: &str = "warn,signals=info,web=info,actors=info,schema=info,embedded=info,traffic=info,rdkafka=off,librdkafka=error,tansu_storage::lite=off";
 
 /// The value of a variable.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
