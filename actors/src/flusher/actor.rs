@@ -1,11 +1,14 @@
 //! The actor: takes a flush, tries it until it is durable or refused for good.
 
+use super::lateness;
 use super::messages::Flush;
 use super::retry::Patience;
 use crate::config::Database;
 use crate::dead_letter::DeadLetterProducer;
+use crate::metrics::{FlushMeters, buried};
 use actix::{Actor, Context, Handler};
 use schema::flush::{Committed, FlushBatch, FlushError};
+use std::time::Instant;
 
 /// Flushes that may wait; each partition has at most one.
 const MAILBOX: usize = 1_024;
@@ -15,12 +18,13 @@ const MAILBOX: usize = 1_024;
 pub struct Flusher {
     database: Database,
     dead_letters: DeadLetterProducer,
+    meters: FlushMeters,
 }
 
 impl Flusher {
     /// Owns nothing but ways to the servers.
     pub fn new(database: Database, dead_letters: DeadLetterProducer) -> Self {
-        Self { database, dead_letters }
+        Self { database, dead_letters, meters: FlushMeters::new() }
     }
 }
 
@@ -36,19 +40,27 @@ impl Handler<Flush> for Flusher {
     type Result = ();
 
     fn handle(&mut self, flush: Flush, _: &mut Self::Context) {
-        let (database, dead_letters) = (self.database.clone(), self.dead_letters.clone());
+        let (database, dead_letters, meters) = (self.database.clone(), self.dead_letters.clone(), self.meters.clone());
         // A task of its own: it outlives nothing, since a flush that nobody waits for stops at its next failure.
         actix::spawn(async move {
-            let Flush { batch, dead_letters: dead, mut reply } = flush;
+            let Flush { batch, measures, dead_letters: dead, mut reply } = flush;
+            let began = Instant::now();
             let done = tokio::select! {
                 done = async {
                     // First the letters, then the transaction that counts them: a crash in between repeats a letter,
                     // which its origin tells, and never loses one.
                     dead_letters.send(&dead).await;
-                    commit(&database, &batch).await
+                    buried(&dead);
+                    commit(&database, &batch, &meters).await
                 } => done,
                 () = reply.closed() => return,
             };
+            meters.note(&batch, measures.records, began.elapsed(), &done);
+            if done.is_ok() {
+                for (received_at, records) in &measures.arrivals {
+                    meters.note_durable(lateness::since(*received_at), *records);
+                }
+            }
             // The router may have been revoked while this was written.
             let _ = reply.send(done);
         });
@@ -57,7 +69,7 @@ impl Handler<Flush> for Flusher {
 
 /// Tries the same batch again until the database has it or the fence refuses it: a later flush can never overtake a
 /// failed one.
-async fn commit(database: &Database, batch: &FlushBatch) -> Result<Committed, FlushError> {
+async fn commit(database: &Database, batch: &FlushBatch, meters: &FlushMeters) -> Result<Committed, FlushError> {
     let mut wait = Patience::default();
     loop {
         let failed = match database.get().await {
@@ -67,6 +79,7 @@ async fn commit(database: &Database, batch: &FlushBatch) -> Result<Committed, Fl
             },
             Err(error) => error.to_string(),
         };
+        meters.retries.increment(1);
         wait.after(&failed, "a flush failed, will try again").await;
     }
 }

@@ -5,5 +5,6 @@
 //! that sent it, and the tenure begins anew from what is durable.
 
 pub mod actor;
+mod lateness;
 pub mod messages;
 pub mod retry;

@@ -9,6 +9,7 @@ use super::dedupe::DedupeWindow;
 use super::isolation::Strikes;
 use super::nursery::{Child, Nursery};
 use super::sort::Sorter;
+use super::trace;
 use crate::config::{Database, EngineConfig};
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::progress::Progress;
@@ -16,6 +17,7 @@ use crate::flusher::messages::{Flush, FlusherAddress};
 use crate::flusher::retry::Patience;
 use crate::incident::actor::{IncidentActor, LogPlace};
 use crate::incident::messages::{Record, Snapshot};
+use crate::metrics::RouterMeters;
 use crate::project::actor::ProjectActor;
 use crate::project::messages::{Minutes, Observation};
 use hashbrown::HashMap;
@@ -26,11 +28,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 impl Child for IncidentActor {
+    const KIND: &'static str = "incident";
     type Record = Record;
     type Snapshot = Snapshot;
 }
 
 impl Child for ProjectActor {
+    const KIND: &'static str = "project";
     type Record = Observation;
     type Snapshot = Minutes;
 }
@@ -48,6 +52,9 @@ pub enum TenureError {
     #[error("a child keeps dying: {0}")]
     ChildDies(String),
 }
+
+/// Spans that may wait for one cut.
+const SPANS: usize = 64;
 
 /// What identifies the tenure.
 #[derive(Clone, Debug)]
@@ -67,6 +74,7 @@ struct InFlight {
     next_offset: i64,
     began: Instant,
     answer: oneshot::Receiver<Result<Committed, FlushError>>,
+    spans: Vec<tracing::Span>,
 }
 
 /// The router of one partition.
@@ -88,6 +96,7 @@ pub struct PartitionRouter {
     in_flight: Option<InFlight>,
     last_cut: Instant,
     last_cost: Duration,
+    meters: RouterMeters,
 }
 
 impl PartitionRouter {
@@ -104,6 +113,7 @@ impl PartitionRouter {
             position: title.next_offset,
             place: Arc::new(LogPlace { topic: title.topic.to_string(), partition: title.partition }),
             sorter: Sorter::new(title.partition, window),
+            meters: RouterMeters::of(title.partition),
             title,
             config,
             database,
@@ -167,6 +177,7 @@ impl PartitionRouter {
     async fn route(&mut self, batch: RecordBatch) -> Result<(), TenureError> {
         self.is_caught_up = batch.caught_up;
         let batch = Arc::new(batch);
+        let before = self.gathered.records;
         for (index, (raw, payload)) in batch.iter().enumerate() {
             if raw.offset < self.title.next_offset {
                 self.sorter.remember(raw, payload);
@@ -175,6 +186,7 @@ impl PartitionRouter {
                 self.draft(&batch, index);
             }
         }
+        self.arrived(&batch, self.gathered.records.saturating_sub(before));
         self.wake().await;
         for slot in self.incidents.deliver(&batch).await {
             self.revive_incident(slot).await?;
@@ -184,6 +196,18 @@ impl PartitionRouter {
         }
         self.progress.set_routed(self.position, self.gathered.records, self.incidents.len());
         Ok(())
+    }
+
+    /// For whoever watches: `new` records of this batch are under way.
+    fn arrived(&mut self, batch: &RecordBatch, new: usize) {
+        if new == 0 {
+            return;
+        }
+        self.meters.routed.increment(u64::try_from(new).unwrap_or(u64::MAX));
+        self.gathered.arrived(new);
+        if self.gathered.spans.len() < SPANS {
+            self.gathered.spans.extend(trace::span_of(batch, self.title.partition));
+        }
     }
 
     fn advance(&mut self, offset: i64) {
@@ -261,19 +285,21 @@ impl PartitionRouter {
         let began = Instant::now();
         let projects = self.project_answers().await?;
         let incidents = self.incident_answers().await?;
+        self.meters.cut.record(began.elapsed());
         self.incidents.forget_letters();
         self.projects.forget_letters();
-        let gathered = std::mem::take(&mut self.gathered);
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let (measures, spans) = (gathered.take_measures(), std::mem::take(&mut gathered.spans));
         let checkpoint = self.checkpoint(&gathered);
         let next_offset = checkpoint.next_offset;
         let (batch, dead_letters) = gathered.into_batch(checkpoint, incidents, projects);
         let (reply, answer) = oneshot::channel();
         self.progress.set_flushing(true);
         self.flusher
-            .send(Flush { batch: Box::new(batch), dead_letters, reply })
+            .send(Flush { batch: Box::new(batch), measures, dead_letters, reply })
             .await
             .map_err(|_| TenureError::FlusherDied)?;
-        self.in_flight = Some(InFlight { next_offset, began, answer });
+        self.in_flight = Some(InFlight { next_offset, began, answer, spans });
         self.last_cut = began;
         Ok(())
     }
@@ -302,10 +328,10 @@ impl PartitionRouter {
         self.last_cost = landed.began.elapsed();
         self.progress.set_flushing(false);
         self.progress.set_durable(landed.next_offset);
-        let gone = self.incidents.make_room(self.config.residents).await;
-        let gone = gone + self.projects.make_room(self.config.residents).await;
-        if gone > 0 {
-            tracing::debug!(partition = self.title.partition, gone, "idle children made room");
+        let incidents = self.incidents.make_room(self.config.residents).await;
+        let projects = self.projects.make_room(self.config.residents).await;
+        if incidents + projects > 0 {
+            tracing::debug!(partition = self.title.partition, incidents, projects, "idle children made room");
             self.progress.set_routed(self.position, self.gathered.records, self.incidents.len());
         }
     }
@@ -329,5 +355,6 @@ async fn landed(in_flight: &mut Option<InFlight>) -> Result<InFlight, TenureErro
     let answer = (&mut flush.answer).await;
     let flush = in_flight.take().ok_or(TenureError::FlusherDied)?;
     answer.map_err(|_| TenureError::FlusherDied)??;
+    trace::durable(&flush.spans);
     Ok(flush)
 }

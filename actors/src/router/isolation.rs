@@ -6,6 +6,7 @@ use super::sort::dead_letter;
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::decode::decode_event;
 use crate::incident::messages::Snapshot;
+use crate::metrics;
 use crate::project::messages::Minutes;
 use crate::supervision::mail::Death;
 use hashbrown::HashMap;
@@ -55,6 +56,7 @@ impl PartitionRouter {
         loop {
             for death in self.incidents.take_deaths() {
                 tracing::error!(partition = self.title.partition, ?death, "an incident actor died");
+                metrics::restarts("incident", "panicked").increment(1);
                 if let Some(offset) = self.strikes.note(&death) {
                     self.bury_for_incident(&death, offset);
                 }
@@ -88,6 +90,7 @@ impl PartitionRouter {
         loop {
             for death in self.projects.take_deaths() {
                 tracing::error!(partition = self.title.partition, ?death, "a project actor died");
+                metrics::restarts("project", "panicked").increment(1);
                 if let Some(offset) = self.strikes.note(&death)
                     && let Some((batch, index)) = self.projects.remove_record(death.life.slot, offset)
                 {

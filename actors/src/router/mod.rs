@@ -10,3 +10,4 @@ pub mod dedupe;
 mod isolation;
 pub mod nursery;
 pub mod sort;
+mod trace;

@@ -9,6 +9,7 @@ use crate::consumer::tenures::{Links, TenureView, Tenures};
 use crate::consumer::watermarks::WatermarkThread;
 use crate::dead_letter::DeadLetterProducer;
 use crate::flusher::actor::Flusher;
+use crate::metrics::{self, PartitionGauges};
 use actix::{Actor, Arbiter};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -56,6 +57,7 @@ impl Engine {
     /// [`StartError`].
     pub async fn start(kafka: ClientConfig, database: Database, config: EngineConfig) -> Result<Self, StartError> {
         panics::install_hook();
+        metrics::begin();
         let config = Arc::new(config);
         let (obituary, deaths) = unbounded_channel();
         let dead_letters = DeadLetterProducer::new(kafka.clone(), &config.topic, &config.dlq_topic)?;
@@ -102,6 +104,12 @@ impl Engine {
     /// The tenures of this process, by partition.
     pub fn tenures(&self) -> Vec<TenureView> {
         self.consumer.context().view()
+    }
+
+    /// Brings the gauges of this process's partitions up to date; for whoever serves metrics, each time before he does.
+    pub fn sampler(&self) -> impl Fn() + Send + Sync + 'static {
+        let (consumer, gauges) = (Arc::downgrade(&self.consumer), PartitionGauges::default());
+        move || gauges.show(&consumer.upgrade().map_or_else(Vec::new, |consumer| consumer.context().view()))
     }
 
     /// Last flushes, then leaves the group. Blocks the calling thread's task, not its runtime.
