@@ -12,6 +12,9 @@ pub mod dead_letter;
 pub mod failpoint;
 pub mod flusher;
 pub mod incident;
+#[cfg(test)]
+mod log_lines;
+pub mod metrics;
 pub mod project;
 pub mod router;
 pub mod supervision;

@@ -1,9 +1,9 @@
 //! Connections to PostgreSQL: where it is, how far to trust it, and the pool.
 
 use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::{BuildError, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::{ClientConfig, RootCertStore};
@@ -18,6 +18,11 @@ pub type Database = Pool<AsyncPgConnection>;
 
 /// How long a caller waits for a connection, and how long a connection may take to come up.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection that does nothing for so long in an open transaction is closed by the server. Without it an owner that is
+/// stopped or cut off in the midst of a flush would keep its lock, and the next owner waiting, for as long as TCP believes
+/// in it: hours. Shorter than the time after which the consumer group gives a partition to another one.
+pub const FROZEN: Duration = Duration::from_secs(5);
 
 /// How far a connection is protected; the values of libpq that make sense here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -120,7 +125,11 @@ async fn connect(url: String, mode: SslMode, tls: ClientConfig) -> ConnectionRes
         target.application_name("signals");
     }
     let (client, connection) = target.connect(tokio_postgres_rustls::MakeRustlsConnect::new(tls)).await.map_err(bad)?;
-    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+    // A statement, because poolers between us and the server refuse it among the options of a new connection.
+    let frozen = format!("SET idle_in_transaction_session_timeout = {}", FROZEN.as_millis());
+    connection.batch_execute(&frozen).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
 }
 
 /// The error and its causes; tokio-postgres shows only its kind.

@@ -14,6 +14,7 @@ pub mod flush;
 pub mod freshness;
 pub mod health;
 pub mod incidents;
+pub mod instrument;
 pub mod keys;
 pub mod ledger;
 pub mod metrics;
@@ -26,4 +27,6 @@ pub mod snapshot;
 pub mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod time;
+pub mod trace;
 pub mod wake;

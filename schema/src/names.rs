@@ -14,5 +14,7 @@ pub const KIND_HEADER: &str = "signals-record-kind";
 pub const KIND_COMMAND: &[u8] = b"command";
 /// Record header that says how often a record was taken back out of the dead letters, as decimal text.
 pub const RETRIES_HEADER: &str = "signals-retries";
+/// Record header with the trace that a record belongs to; see [`crate::trace::TraceParent`]. Absent if its client sent none.
+pub const TRACEPARENT_HEADER: &str = "traceparent";
 /// `schema_version` of the records written today.
 pub const SCHEMA_VERSION: &str = "1.0";

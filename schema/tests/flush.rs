@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use schema::checkpoint::{claim, read};
+use schema::database::{DatabaseConfig, FROZEN};
 use schema::event::{EventType, Severity};
 use schema::flush::{CheckpointAdvance, Committed, FlushBatch, FlushError, commit};
 use schema::names::{ENGINE_GROUP, RAW_TOPIC};
@@ -128,6 +129,23 @@ async fn g3_a_stale_owners_flush_changes_nothing() {
     let refused = commit(&mut connection, &batch(new.epoch, 0, 10)).await.unwrap_err();
     assert!(matches!(refused, FlushError::StaleTenure { .. }), "an offset that is not the expected one is refused");
     assert_eq!(read(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap().unwrap().next_offset, 4);
+}
+
+#[tokio::test]
+async fn g3_an_owner_that_freezes_in_its_transaction_does_not_hold_up_the_next_one() {
+    let database = TestDatabase::create().await;
+    let connection =
+        async || schema::database::connect_once(&DatabaseConfig::at(database.url())).await.unwrap().unwrap();
+    let mut frozen = connection().await;
+    let old = claim(&mut frozen, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap();
+    // As a process that is stopped, or whose machine is cut off, in the midst of a flush.
+    diesel::sql_query("BEGIN").execute(&mut frozen).await.unwrap();
+    diesel::sql_query("UPDATE partition_checkpoints SET next_offset = 10").execute(&mut frozen).await.unwrap();
+    let mut next = connection().await;
+    let claimed = tokio::time::timeout(2 * FROZEN, claim(&mut next, ENGINE_GROUP, RAW_TOPIC, 0)).await;
+    let new = claimed.expect("the lock of the frozen owner is taken away").unwrap();
+    assert_eq!((new.next_offset, new.epoch), (0, old.epoch + 1), "what it had not committed is undone");
+    assert!(diesel::sql_query("COMMIT").execute(&mut frozen).await.is_err(), "it finds its connection closed");
 }
 
 #[tokio::test]

@@ -86,6 +86,9 @@ pub struct SignalsConfig {
     /// `SIGNALS_CORE_PORT`; 0 takes any free one.
     #[serde(default = "core_port")]
     pub core_port: u16,
+    /// `SIGNALS_METRICS_PORT`: also serves `/metrics` and the health routes there; 0 takes any free one.
+    #[serde(default)]
+    pub metrics_port: Option<u16>,
     /// `SIGNALS_SEED_API_KEY`: the demo project's key; a random one, kept in the data folder, if unset.
     #[serde(default)]
     pub seed_api_key: Option<Secret>,

@@ -2,13 +2,12 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 use web::config::{SignalsConfig, section};
 use web::keys::KeysCommand;
 use web::run::{self, Role};
 use web::stack::{Stack, known_key, seed_key};
+use web::telemetry;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -52,8 +51,16 @@ enum Command {
 
 #[actix_web::main]
 async fn main() -> ExitCode {
-    logs();
-    run_command().await.unwrap_or_else(|error| {
+    let ended = match telemetry::begin() {
+        Ok(telemetry) => {
+            arm_failpoints();
+            let ended = run_command().await;
+            telemetry.end();
+            ended
+        }
+        Err(error) => Err(error),
+    };
+    ended.unwrap_or_else(|error| {
         eprintln!("signals: {error:#}");
         ExitCode::FAILURE
     })
@@ -84,17 +91,12 @@ async fn run_command() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Our own words; of the libraries only what goes wrong.
-const DEFAULT_FILTER: &str = "warn,signals=info,web=info,actors=info,schema=info,embedded=info,traffic=info,librdkafka=error,tansu_storage::lite=off";
-
-/// To stderr, so that stdout is for what a person asked for.
-fn logs() {
-    let filter = EnvFilter::try_from_env("SIGNALS_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let is_terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
-    match std::env::var("SIGNALS_LOG_FORMAT").as_deref() {
-        Ok("json") => lines.json().init(),
-        _ => lines.init(),
+/// The debug switch of the tests.
+fn arm_failpoints() {
+    #[cfg(feature = "failpoints")]
+    if std::env::var_os("SIGNALS_FAILPOINTS").is_some() {
+        tracing::warn!("failpoints are armed: events can make actors panic");
+        actors::failpoint::arm();
     }
 }
 

@@ -36,7 +36,10 @@ impl Modify for Security {
 /// The OpenAPI document of everything that Signals serves.
 pub fn document() -> Document {
     let app = App::new().into_utoipa_app().openapi(Base::openapi());
-    let app = app.configure(crate::core::services).configure(crate::health::services);
+    let app = app
+        .configure(crate::core::services)
+        .configure(crate::health::services)
+        .configure(crate::metrics::exporter::services);
     app.split_for_parts().1.merge_from(crate::ingest::IngestApi::openapi())
 }
 
@@ -143,7 +146,7 @@ mod tests {
             assert_eq!(operation["security"][0]["api_key"], serde_json::json!([scope]), "{method} {path}");
             assert!(operation["summary"].as_str().unwrap().len() > 10, "{method} {path}");
         }
-        for path in ["/healthz", "/livez", "/readyz"] {
+        for path in ["/healthz", "/livez", "/readyz", "/metrics"] {
             assert!(document["paths"][path]["get"]["responses"]["200"].is_object(), "{path}");
         }
         let mut found = Vec::new();

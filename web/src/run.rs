@@ -7,10 +7,12 @@ use crate::error::problem_defaults;
 use crate::health::Probes;
 use crate::ingest::accepted::{Accepted, Reporter};
 use crate::ingest::{IngestConfig, IngestState};
+use crate::metrics::exporter::Exporter;
+use crate::metrics::requests::measure;
 use crate::producer::LogWriter;
 use crate::request_id::request_id;
 use crate::stack::{Stack, seed_key};
-use crate::{core, health, ingest, openapi, topics};
+use crate::{core, health, ingest, metrics, openapi, topics};
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
@@ -27,6 +29,9 @@ use tokio::signal::unix::{SignalKind, signal};
 const SHUTDOWN_SECONDS: u64 = 5;
 /// How long the log may be away at the start before we give up.
 const LOG_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a process without other HTTP servers serves its health and metrics, unless `SIGNALS_METRICS_PORT` says.
+const METRICS_PORT: u16 = 3003;
 
 /// A part of Signals that a process can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -113,26 +118,32 @@ pub async fn migrate(config: DatabaseConfig) -> anyhow::Result<()> {
 }
 
 async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: Database) -> anyhow::Result<Running> {
+    // Before anything that measures.
+    let mut exporter = Exporter::install()?.sample_database(database.clone());
     let probes = Probes::new().add_database(database.clone());
     let mut running =
         Running { probes: probes.clone(), servers: Vec::new(), engine: None, reporter: None, addresses: Vec::new() };
     if roles.contains(&Role::Engine) {
         let engine = EngineConfig { consumer_settings: stack.consumer_settings.clone(), ..EngineConfig::default() };
-        running.engine = Some(Engine::start(stack.kafka.clone(), database.clone(), engine).await?);
+        let engine = Engine::start(stack.kafka.clone(), database.clone(), engine).await?;
+        exporter = exporter.sample(engine.sampler());
+        running.engine = Some(engine);
     }
-    if !roles.contains(&Role::Ingest) && !roles.contains(&Role::Core) {
+    let watched = watched(probes, exporter);
+    let has_http = roles.contains(&Role::Ingest) || roles.contains(&Role::Core);
+    if config.metrics_port.is_some() || !has_http {
+        running.watch(config, watched.clone())?;
+    }
+    if !has_http {
         return Ok(running);
     }
     let keys = Keys::new(database.clone());
     let log = LogWriter::new(stack.kafka.clone(), schema::names::RAW_TOPIC)?;
     if roles.contains(&Role::Core) {
-        let (state, probes) =
-            (CoreState { database: database.clone(), keys: keys.clone(), log: log.clone() }, probes.clone());
+        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone() };
+        let watched = watched.clone();
         let routes = move |config: &mut web::ServiceConfig| {
-            config
-                .configure(core::routes(state.clone()))
-                .configure(health::routes(probes.clone()))
-                .configure(openapi::routes);
+            config.configure(core::routes(state.clone())).configure(watched.clone()).configure(openapi::routes);
         };
         running.serve(Role::Core, (config.bind, config.core_port).into(), routes)?;
     }
@@ -141,14 +152,36 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
         running.reporter = Some(Reporter::start(accepted.clone(), database));
         let state = IngestState::new(keys, log, accepted, &section::<IngestConfig>("SIGNALS_")?);
         let routes = move |config: &mut web::ServiceConfig| {
-            config.configure(ingest::routes(state.clone())).configure(health::routes(probes.clone()));
+            config.configure(ingest::routes(state.clone())).configure(watched.clone());
         };
         running.serve(Role::Ingest, (config.bind, config.ingest_port).into(), routes)?;
     }
     Ok(running)
 }
 
+/// What every server shows besides its own routes.
+fn watched(probes: Probes, exporter: Exporter) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
+    move |config| {
+        config.configure(health::routes(probes.clone())).configure(metrics::exporter::routes(exporter.clone()));
+    }
+}
+
 impl Running {
+    /// Health and metrics on a port of their own. The port that nobody chose may be taken: then any free one.
+    fn watch(
+        &mut self,
+        config: &SignalsConfig,
+        routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let chosen = config.metrics_port.unwrap_or(METRICS_PORT);
+        let mut served = self.serve(Role::Engine, (config.bind, chosen).into(), routes.clone());
+        if served.is_err() && config.metrics_port.is_none() {
+            served = self.serve(Role::Engine, (config.bind, 0).into(), routes);
+        }
+        tracing::info!(url = self.url(Role::Engine), "health and metrics are served");
+        served
+    }
+
     fn serve(
         &mut self,
         role: Role,
@@ -156,7 +189,11 @@ impl Running {
         routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     ) -> anyhow::Result<()> {
         let server = HttpServer::new(move || {
-            App::new().configure(problem_defaults).configure(routes.clone()).wrap(from_fn(request_id))
+            App::new()
+                .configure(problem_defaults)
+                .configure(routes.clone())
+                .wrap(from_fn(request_id))
+                .wrap(from_fn(measure))
         })
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS)

@@ -14,7 +14,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER};
+use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADER};
+use schema::trace::TraceParent;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -185,6 +186,7 @@ impl PollThread {
             self.chronicle.tenure_died(end.entry(verdict));
             match verdict {
                 Verdict::RestartAfter(wait) => {
+                    crate::metrics::tenure_restarted(end.reason, 1);
                     tracing::warn!(partition = end.partition, reason = ?end.reason, ?wait, "a tenure begins anew");
                     self.restarts.insert(end.partition, Instant::now() + wait);
                 }
@@ -258,6 +260,7 @@ fn labels(message: &BorrowedMessage<'_>) -> Labels {
                 let text = header.value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
                 labels.retries = text.parse().unwrap_or(0);
             }
+            TRACEPARENT_HEADER => labels.trace = header.value.and_then(TraceParent::from_bytes),
             _ => {}
         }
     }

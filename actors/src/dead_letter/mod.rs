@@ -8,7 +8,8 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
-use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER};
+use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADER};
+use schema::trace::TraceParent;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct DeadLetter {
     pub stage: &'static str,
     /// A sentence: the parser's, or the panic's message.
     pub reason: String,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
 }
 
 /// The way to the dead-letter topic.
@@ -87,12 +90,15 @@ fn headers(letter: &DeadLetter, origin: &str) -> OwnedHeaders {
         ("__connect.errors.exception.message", letter.reason.clone()),
         (RETRIES_HEADER, letter.retries.to_string()),
     ];
-    let mut headers = OwnedHeaders::new_with_capacity(texts.len() + 1);
+    let mut headers = OwnedHeaders::new_with_capacity(texts.len() + 2);
     for (key, value) in &texts {
         headers = headers.insert(Header { key, value: Some(value.as_bytes()) });
     }
     if letter.is_command {
         headers = headers.insert(Header { key: KIND_HEADER, value: Some(KIND_COMMAND) });
+    }
+    if let Some(trace) = letter.trace {
+        headers = headers.insert(Header { key: TRACEPARENT_HEADER, value: Some(trace.to_string().as_bytes()) });
     }
     headers
 }

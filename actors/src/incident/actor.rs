@@ -57,6 +57,11 @@ impl IncidentActor {
         crate::failpoint::count(batch.payload(index));
         let place = &self.place;
         let ordinal = self.state.apply(occurrence, || opening(batch.payload(index), place, occurrence));
+        if ordinal == 1
+            && let (Some(trace), Some(incident)) = (batch.trace(index), self.state.newest())
+        {
+            tracing::info!(incident_id = incident.id, trace_id = trace.trace(), "an incident opened");
+        }
         if self.samples.len() >= usize::try_from(SAMPLES_KEPT).unwrap_or(1) {
             self.samples.pop_front();
         }
@@ -185,5 +190,45 @@ impl Handler<Describe<Portrait>> for IncidentActor {
         };
         // Whoever asked has lost patience.
         let _ = question.reply.send(portrait);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consumer::batch::Labels;
+    use crate::log_lines::logged;
+    use crate::supervision::chronicle::Chronicle;
+    use crate::supervision::kind::Kind;
+    use crate::supervision::mail::Life;
+    use chrono::DateTime;
+    use schema::event::Severity;
+    use schema::trace::TraceParent;
+
+    #[test]
+    fn an_incident_that_opens_tells_the_log_whose_trace_it_was() {
+        let event = r#"{"schema_version":"1.0","event_id":"e","occurred_at":"2026-11-24T05:00:00Z",
+            "received_at":"2026-11-24T05:00:00Z","org_id":"o","project_id":"p","environment":"prod","event_type":"error",
+            "severity":"error","message":"m","fingerprint":"f","attributes":{},"payload":{}}"#;
+        let trace = TraceParent { trace_id: 0xabc, span_id: 9, is_sampled: false };
+        let mut batch = RecordBatch::default();
+        for offset in [0, 1] {
+            batch.push(offset, Labels { trace: Some(trace), ..Labels::default() }, b"p", event.as_bytes());
+        }
+        let batch = Arc::new(batch);
+        let place = Arc::new(LogPlace { topic: "t".to_owned(), partition: 0 });
+        let (deaths, _told) = tokio::sync::mpsc::unbounded_channel();
+        let alive = Arc::new(Chronicle::default()).birth(Kind::IncidentActor);
+        let birth = Birth::new(Life { slot: 0, generation: 1 }, deaths, alive);
+        let mut actor = IncidentActor::new(None, place, birth);
+        let ((), text) = logged(|| {
+            for (index, offset) in [(0, 0), (1, 1)] {
+                let occurred_at = DateTime::UNIX_EPOCH;
+                actor.count(&batch, index, Occurrence { offset, occurred_at, severity: Severity::Error });
+            }
+        });
+        let id = &actor.state.newest().unwrap().id;
+        assert_eq!(text.matches("an incident opened").count(), 1, "{text}");
+        assert!(text.contains(id) && text.contains(&trace.trace()), "{text}");
     }
 }

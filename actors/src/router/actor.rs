@@ -10,6 +10,7 @@ use super::isolation::Strikes;
 use super::nursery::{Child, Nursery};
 use super::report::Question;
 use super::sort::Sorter;
+use super::trace;
 use crate::config::{Database, EngineConfig};
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::progress::{Progress, Step};
@@ -17,6 +18,7 @@ use crate::flusher::messages::{Flush, FlusherAddress};
 use crate::flusher::retry::Patience;
 use crate::incident::actor::{IncidentActor, LogPlace};
 use crate::incident::messages::{Portrait as IncidentPortrait, Record, Snapshot};
+use crate::metrics::RouterMeters;
 use crate::project::actor::ProjectActor;
 use crate::project::messages::{Minutes, Observation, Portrait as ProjectPortrait};
 use crate::supervision::chronicle::{Alive, Chronicle};
@@ -30,6 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 
 impl Child for IncidentActor {
     const ACTOR: Kind = Kind::IncidentActor;
+    const KIND: &'static str = "incident";
     type Record = Record;
     type Snapshot = Snapshot;
     type Portrait = IncidentPortrait;
@@ -37,6 +40,7 @@ impl Child for IncidentActor {
 
 impl Child for ProjectActor {
     const ACTOR: Kind = Kind::ProjectActor;
+    const KIND: &'static str = "project";
     type Record = Observation;
     type Snapshot = Minutes;
     type Portrait = ProjectPortrait;
@@ -55,6 +59,9 @@ pub enum TenureError {
     #[error("a child keeps dying: {0}")]
     ChildDies(String),
 }
+
+/// Spans that may wait for one cut.
+const SPANS: usize = 64;
 
 /// What identifies the tenure.
 #[derive(Clone, Debug)]
@@ -90,6 +97,7 @@ pub(super) struct InFlight {
     next_offset: i64,
     pub(super) began: Instant,
     answer: oneshot::Receiver<Result<Committed, FlushError>>,
+    spans: Vec<tracing::Span>,
 }
 
 /// The router of one partition.
@@ -113,6 +121,7 @@ pub struct PartitionRouter {
     last_cut: Instant,
     pub(super) last_cost: Duration,
     _alive: Alive,
+    meters: RouterMeters,
 }
 
 impl PartitionRouter {
@@ -124,6 +133,7 @@ impl PartitionRouter {
             position: title.next_offset,
             place: Arc::new(LogPlace { topic: title.topic.to_string(), partition: title.partition }),
             sorter: Sorter::new(title.partition, window),
+            meters: RouterMeters::of(title.partition),
             title,
             config,
             database,
@@ -197,6 +207,7 @@ impl PartitionRouter {
         self.progress.enter(Step::Routing);
         crate::failpoint::stall(&batch).await;
         let batch = Arc::new(batch);
+        let before = self.gathered.records;
         for (index, (raw, payload)) in batch.iter().enumerate() {
             if raw.offset < self.title.next_offset {
                 self.sorter.remember(raw, payload);
@@ -205,6 +216,7 @@ impl PartitionRouter {
                 self.draft(&batch, index);
             }
         }
+        self.arrived(&batch, self.gathered.records.saturating_sub(before));
         self.wake().await;
         self.progress.enter(Step::Routing);
         for slot in self.incidents.deliver(&batch).await {
@@ -215,6 +227,18 @@ impl PartitionRouter {
         }
         self.progress.set_routed(self.position, self.gathered.records, self.incidents.len());
         Ok(())
+    }
+
+    /// For whoever watches: `new` records of this batch are under way.
+    fn arrived(&mut self, batch: &RecordBatch, new: usize) {
+        if new == 0 {
+            return;
+        }
+        self.meters.routed.increment(u64::try_from(new).unwrap_or(u64::MAX));
+        self.gathered.arrived(new);
+        if self.gathered.spans.len() < SPANS {
+            self.gathered.spans.extend(trace::span_of(batch, self.title.partition));
+        }
     }
 
     fn advance(&mut self, offset: i64) {
@@ -294,9 +318,11 @@ impl PartitionRouter {
         let began = Instant::now();
         let projects = self.project_answers().await?;
         let incidents = self.incident_answers().await?;
+        self.meters.cut.record(began.elapsed());
         self.incidents.forget_letters();
         self.projects.forget_letters();
-        let gathered = std::mem::take(&mut self.gathered);
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let (measures, spans) = (gathered.take_measures(), std::mem::take(&mut gathered.spans));
         let checkpoint = self.checkpoint(&gathered);
         let next_offset = checkpoint.next_offset;
         let (batch, dead_letters) = gathered.into_batch(checkpoint, incidents, projects);
@@ -304,10 +330,10 @@ impl PartitionRouter {
         self.progress.set_flushing(true);
         self.progress.set_undurable(0);
         self.flusher
-            .send(Flush { batch: Box::new(batch), dead_letters, reply })
+            .send(Flush { batch: Box::new(batch), measures, dead_letters, reply })
             .await
             .map_err(|_| TenureError::FlusherDied)?;
-        self.in_flight = Some(InFlight { next_offset, began, answer });
+        self.in_flight = Some(InFlight { next_offset, began, answer, spans });
         self.last_cut = began;
         Ok(())
     }
@@ -337,10 +363,10 @@ impl PartitionRouter {
         self.progress.set_flushing(false);
         self.progress.set_durable(landed.next_offset);
         self.progress.enter(Step::MakingRoom);
-        let gone = self.incidents.make_room(self.config.residents).await;
-        let gone = gone + self.projects.make_room(self.config.residents).await;
-        if gone > 0 {
-            tracing::debug!(partition = self.title.partition, gone, "idle children made room");
+        let incidents = self.incidents.make_room(self.config.residents).await;
+        let projects = self.projects.make_room(self.config.residents).await;
+        if incidents + projects > 0 {
+            tracing::debug!(partition = self.title.partition, incidents, projects, "idle children made room");
             self.progress.set_routed(self.position, self.gathered.records, self.incidents.len());
         }
     }
@@ -365,5 +391,6 @@ async fn landed(in_flight: &mut Option<InFlight>) -> Result<InFlight, TenureErro
     let answer = (&mut flush.answer).await;
     let flush = in_flight.take().ok_or(TenureError::FlusherDied)?;
     answer.map_err(|_| TenureError::FlusherDied)??;
+    trace::durable(&flush.spans);
     Ok(flush)
 }

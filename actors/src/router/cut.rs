@@ -1,6 +1,7 @@
 //! What a tenure has gathered since its last cut, besides what its children hold; and how answers become a batch. Pure.
 
 use crate::dead_letter::DeadLetter;
+use crate::flusher::messages::Measures;
 use crate::incident::messages::Snapshot;
 use crate::project::messages::{BucketKey, Minutes};
 use crate::project::state::metric_name;
@@ -8,6 +9,7 @@ use chrono::{DateTime, Utc};
 use hashbrown::HashMap;
 use schema::flush::{CheckpointAdvance, FlushBatch};
 use schema::snapshot::{BucketDelta, LedgerDelta, LogGap};
+use tracing::Span;
 
 /// What can become of a record; the ledger's `outcome`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,9 +46,24 @@ pub struct Gathered {
     pub records: usize,
     /// Received time of the last event.
     pub complete_until: Option<DateTime<Utc>>,
+    /// Spans that end when this is durable.
+    pub spans: Vec<Span>,
+    arrivals: Vec<(DateTime<Utc>, usize)>,
 }
 
 impl Gathered {
+    /// Notes when the newest of a batch's records was received.
+    pub fn arrived(&mut self, records: usize) {
+        if let Some(newest) = self.complete_until {
+            self.arrivals.push((newest, records));
+        }
+    }
+
+    /// Takes what is told of this cut to whoever watches.
+    pub fn take_measures(&mut self) -> Measures {
+        Measures { records: self.records, arrivals: std::mem::take(&mut self.arrivals) }
+    }
+
     /// Adds one event to a line of the ledger.
     pub fn enter(&mut self, project: &str, outcome: Outcome) {
         self.add(project, outcome, 1);

@@ -6,6 +6,7 @@ use super::sort::dead_letter;
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::decode::decode_event;
 use crate::incident::messages::Snapshot;
+use crate::metrics;
 use crate::project::messages::Minutes;
 use crate::supervision::kind::Kind;
 use crate::supervision::mail::Death;
@@ -57,6 +58,7 @@ impl PartitionRouter {
             for death in self.incidents.take_deaths() {
                 tracing::error!(partition = self.title.partition, ?death, "an incident actor died");
                 self.enter_death(Kind::IncidentActor, &death);
+                metrics::restarts("incident", "panicked").increment(1);
                 if let Some(offset) = self.strikes.note(&death) {
                     self.bury_for_incident(&death, offset);
                 }
@@ -91,6 +93,7 @@ impl PartitionRouter {
             for death in self.projects.take_deaths() {
                 tracing::error!(partition = self.title.partition, ?death, "a project actor died");
                 self.enter_death(Kind::ProjectActor, &death);
+                metrics::restarts("project", "panicked").increment(1);
                 if let Some(offset) = self.strikes.note(&death)
                     && let Some((batch, index)) = self.projects.remove_record(death.life.slot, offset)
                 {

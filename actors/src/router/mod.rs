@@ -12,3 +12,4 @@ pub mod nursery;
 mod page;
 pub mod report;
 pub mod sort;
+mod trace;

@@ -4,12 +4,14 @@
 
 use super::report::Row;
 use crate::consumer::batch::RecordBatch;
+use crate::metrics;
 use crate::supervision::chronicle::Chronicle;
 use crate::supervision::kind::Kind;
 use crate::supervision::mail::{Apply, Birth, Death, Deaths, Describe, Leave, Letter, Life, Placed, TakeSnapshot};
 use crate::supervision::view::{Order, Place};
 use actix::{Actor, Addr, Context, Handler};
 use hashbrown::{Equivalent, HashMap};
+use schema::instrument::{Counter, Histogram};
 use slab::Slab;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ pub trait Child:
 {
     /// Its name in the tree.
     const ACTOR: Kind;
+    /// Its name among the labels of metrics.
+    const KIND: &'static str;
     /// What it is sent.
     type Record: Placed + Clone + std::fmt::Debug + Send + Sync + 'static;
     /// What it answers at a cut.
@@ -69,6 +73,8 @@ pub struct Nursery<C: Child> {
     turn: u64,
     deaths: (Deaths, mpsc::UnboundedReceiver<Death>),
     chronicle: Arc<Chronicle>,
+    full_box: Histogram,
+    passivated: Counter,
 }
 
 impl<C: Child> std::fmt::Debug for Nursery<C> {
@@ -92,6 +98,8 @@ impl<C: Child> Nursery<C> {
             turn: 0,
             deaths: mpsc::unbounded_channel(),
             chronicle,
+            full_box: metrics::mailbox_wait(C::KIND),
+            passivated: metrics::passivated(C::KIND),
         }
     }
 
@@ -164,7 +172,7 @@ impl<C: Child> Nursery<C> {
             }
             resident.since_cut.push(Arc::clone(&letter));
             if let Some(address) = resident.address.clone()
-                && !send(&address, letter).await
+                && !send(&address, letter, &self.full_box).await
             {
                 dead.push(slot);
             }
@@ -177,7 +185,7 @@ impl<C: Child> Nursery<C> {
         let Some(resident) = self.residents.get(slot) else { return true };
         let Some(address) = &resident.address else { return true };
         for letter in &resident.since_cut {
-            if !send(address, Arc::clone(letter)).await {
+            if !send(address, Arc::clone(letter), &self.full_box).await {
                 return false;
             }
         }
@@ -311,17 +319,23 @@ impl<C: Child> Nursery<C> {
                 gone += 1;
             }
         }
+        self.passivated.increment(u64::try_from(gone).unwrap_or(u64::MAX));
         gone
     }
 }
 
 /// False if the child is dead.
-async fn send<C: Child>(address: &Addr<C>, letter: Arc<Letter<C::Record>>) -> bool {
+async fn send<C: Child>(address: &Addr<C>, letter: Arc<Letter<C::Record>>, full_box: &Histogram) -> bool {
     match address.try_send(Apply(letter)) {
         Ok(()) => true,
         Err(actix::prelude::SendError::Closed(_)) => false,
         // `send` keeps the letter that a full box refuses until it is taken.
-        Err(actix::prelude::SendError::Full(letter)) => address.send(letter).await.is_ok(),
+        Err(actix::prelude::SendError::Full(letter)) => {
+            let began = Instant::now();
+            let is_taken = address.send(letter).await.is_ok();
+            full_box.record(began.elapsed());
+            is_taken
+        }
     }
 }
 

@@ -57,7 +57,6 @@ impl Sorter {
             Ok(sorted) => sorted,
             Err(reason) => {
                 let project = std::str::from_utf8(batch.key(index)).ok().filter(|key| key.len() <= 128).unwrap_or("");
-                tracing::warn!(partition = self.partition, offset = raw.offset, reason, "a record is a dead letter");
                 gathered.enter(project, Outcome::DeadLettered);
                 gathered.dead_letters.push(dead_letter(self.partition, batch, index, "decode", reason));
                 None
@@ -126,7 +125,10 @@ pub fn dead_letter(
     stage: &'static str,
     reason: String,
 ) -> DeadLetter {
-    let raw = batch.record(index);
+    let (raw, trace) = (batch.record(index), batch.trace(index));
+    let trace_id = trace.map(|trace| trace.trace());
+    let offset = raw.map(|raw| raw.offset);
+    tracing::warn!(partition, offset, stage, reason, trace_id, "a record is a dead letter");
     DeadLetter {
         partition,
         offset: raw.map_or(-1, |raw| raw.offset),
@@ -136,5 +138,6 @@ pub fn dead_letter(
         retries: raw.map_or(0, |raw| raw.retries),
         stage,
         reason,
+        trace,
     }
 }

@@ -15,6 +15,7 @@ use crate::consumer::watermarks::WatermarkThread;
 use crate::dead_letter::DeadLetterProducer;
 use crate::flusher::actor::Flusher;
 use crate::flusher::desk::Desk;
+use crate::metrics::{self, PartitionGauges};
 use actix::{Actor, Arbiter};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -67,6 +68,7 @@ impl Engine {
     /// [`StartError`].
     pub async fn start(kafka: ClientConfig, database: Database, config: EngineConfig) -> Result<Self, StartError> {
         panics::install_hook();
+        metrics::begin();
         let config = Arc::new(config);
         let (obituary, deaths) = unbounded_channel();
         let dead_letters = DeadLetterProducer::new(kafka.clone(), &config.topic, &config.dlq_topic)?;
@@ -140,6 +142,12 @@ impl Engine {
     /// One actor of the tree; see [`Observer::actor`].
     pub async fn child(&self, id: &ActorId, children: Selection) -> Option<ActorView> {
         self.observer.actor(id, children, children).await
+    }
+
+    /// Brings the gauges of this process's partitions up to date; for whoever serves metrics, each time before he does.
+    pub fn sampler(&self) -> impl Fn() + Send + Sync + 'static {
+        let (consumer, gauges) = (Arc::downgrade(&self.consumer), PartitionGauges::default());
+        move || gauges.show(&consumer.upgrade().map_or_else(Vec::new, |consumer| consumer.context().view()))
     }
 
     /// Last flushes, then leaves the group. Blocks the calling thread's task, not its runtime.

@@ -57,6 +57,20 @@ pub struct FlushBatch {
     pub gaps: Vec<LogGap>,
 }
 
+impl FlushBatch {
+    /// Rows that it writes or changes, its checkpoint among them.
+    pub fn rows(&self) -> usize {
+        1 + self.incidents.len()
+            + self.opened.len()
+            + self.samples.len()
+            + self.transitions.len()
+            + self.outcomes.len()
+            + self.buckets.len()
+            + self.ledger.len()
+            + self.gaps.len()
+    }
+}
+
 /// How a flush that is durable came to be so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {

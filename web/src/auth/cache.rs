@@ -1,10 +1,12 @@
 //! What is known of keys: those that are good, and for a moment those that are not.
 
 use super::Principal;
+use crate::metrics::key_lookups;
 use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 use moka::sync::Cache as Memory;
 use schema::database::Database;
+use schema::instrument::Counter;
 use schema::keys::{ApiKey, KeyDigest, find_by_hashes, hex_digest, touch};
 use std::collections::HashMap;
 use std::fmt;
@@ -65,6 +67,14 @@ pub(super) struct Cache {
     lookups: Semaphore,
     /// Milliseconds after [`Cache::started`]; 0 is never.
     failed_at: AtomicU64,
+    meters: Lookups,
+}
+
+/// Keys checked, by where the answer came from.
+struct Lookups {
+    memory: Counter,
+    database: Counter,
+    nowhere: Counter,
 }
 
 /// The database did not answer, and why.
@@ -87,15 +97,24 @@ impl Cache {
             refused: Memory::builder().max_capacity(MOST_REFUSED).time_to_live(REFUSED_FOR).build(),
             lookups: Semaphore::new(LOOKUPS),
             failed_at: AtomicU64::new(0),
+            meters: Lookups {
+                memory: key_lookups("memory"),
+                database: key_lookups("database"),
+                nowhere: key_lookups("nowhere"),
+            },
         }
     }
 
     /// What can be said of the key; nothing if it is not known here and the database does not answer.
     pub(super) async fn find(&self, digest: KeyDigest) -> Option<Verdict> {
-        match self.remembered(&digest) {
-            Some(verdict) => Some(verdict),
-            None => self.look_up(digest).await,
+        if let Some(verdict) = self.remembered(&digest) {
+            self.meters.memory.increment(1);
+            return Some(verdict);
         }
+        let verdict = self.look_up(digest).await;
+        let source = if verdict.is_some() { &self.meters.database } else { &self.meters.nowhere };
+        source.increment(1);
+        verdict
     }
 
     fn remembered(&self, digest: &KeyDigest) -> Option<Verdict> {

@@ -7,8 +7,10 @@ use super::clock::received_now;
 use super::event::Intake;
 use super::prepare::{Prepared, prepare};
 use super::split::Form;
+use super::trace::RequestTrace;
 use crate::auth::Principal;
 use crate::error::Problem;
+use crate::metrics::events_refused;
 use crate::producer::AppendError;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -46,9 +48,13 @@ pub async fn post_events(
     payload: web::Payload,
     state: web::Data<IngestState>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = state.keys.authorize(&request, Scope::Ingest).await?;
-    let form = form_of(&request)?;
-    accept(&request, payload, &state, principal, form).await
+    let trace = RequestTrace::of(&request, "/v1/events");
+    let work = async {
+        let principal = state.keys.authorize(&request, Scope::Ingest).await?;
+        let prepared = take_in(&request, payload, &state, &principal, form_of(&request)?).await;
+        append(prepared, &state, &principal, &trace).await
+    };
+    trace.around(work).await
 }
 
 /// Takes 1 to 1000 events. A bad one never sinks the good ones.
@@ -71,39 +77,68 @@ pub async fn post_batch(
     payload: web::Payload,
     state: web::Data<IngestState>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = state.keys.authorize(&request, Scope::Ingest).await?;
-    if form_of(&request)? == Form::Lines {
-        return Err(Problem::unsupported_media_type("send lines to /v1/events; a batch is application/json"));
-    }
-    accept(&request, payload, &state, principal, Form::Batch).await
+    let trace = RequestTrace::of(&request, "/v1/events/batch");
+    let work = async {
+        let principal = state.keys.authorize(&request, Scope::Ingest).await?;
+        if form_of(&request)? == Form::Lines {
+            return Err(Problem::unsupported_media_type("send lines to /v1/events; a batch is application/json"));
+        }
+        let prepared = take_in(&request, payload, &state, &principal, Form::Batch).await;
+        append(prepared, &state, &principal, &trace).await
+    };
+    trace.around(work).await
 }
 
-/// From the body to the answer.
+/// From the body to records.
 ///
 /// # Errors
-/// 400, 408, 413, 415 or 422 for the body; 429; 503 if the log does not acknowledge.
-async fn accept(
+/// 400, 408, 413, 415 or 422 for the body.
+async fn take_in(
     request: &HttpRequest,
     payload: web::Payload,
     state: &IngestState,
-    principal: Arc<Principal>,
+    principal: &Arc<Principal>,
     form: Form,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Prepared, Problem> {
     let encoding = encoding_of(request)?;
     let body = read(request, payload).await?;
-    let prepared = if encoding == Encoding::Identity && body.len() <= SMALL_BYTES {
-        prepare(&body, form, Intake { principal: &principal, received_at: received_now() })?
+    if encoding == Encoding::Identity && body.len() <= SMALL_BYTES {
+        prepare(&body, form, Intake { principal, received_at: received_now() })
     } else {
-        prepare_elsewhere(state, Arc::clone(&principal), body, encoding, form).await?
-    };
-    if let Some(rate) = &state.rate {
-        rate.take(&principal, prepared.events)?;
+        prepare_elsewhere(state, Arc::clone(principal), body, encoding, form).await
     }
-    let answer = prepared.answer.to_json().map_err(Problem::internal)?;
-    let events = prepared.records.len();
-    state.log.append_all(principal.project_id.as_str().into(), prepared.records).await?;
-    state.accepted.add(&principal.project_id, events);
-    Ok(HttpResponse::Accepted().content_type("application/json").body(answer))
+}
+
+/// From records to the answer.
+///
+/// # Errors
+/// Those of `prepared`; 429; 503 if the log does not acknowledge.
+async fn append(
+    prepared: Result<Prepared, Problem>,
+    state: &IngestState,
+    principal: &Principal,
+    trace: &RequestTrace,
+) -> Result<HttpResponse, Problem> {
+    let Prepared { mut records, events, answer } = prepared.inspect_err(|problem| refused(problem, 1))?;
+    if let Some(rate) = &state.rate {
+        rate.take(principal, events).inspect_err(|problem| refused(problem, events))?;
+    }
+    let body = answer.to_json().map_err(Problem::internal)?;
+    let accepted = records.len();
+    trace.note(&principal.project_id, accepted);
+    records.trace = trace.to_carry();
+    let appended = state.log.append_all(principal.project_id.as_str().into(), records).await;
+    appended.map_err(Problem::from).inspect_err(|problem| refused(problem, events))?;
+    state.accepted.add(&principal.project_id, accepted);
+    state.acknowledged.increment(u64::try_from(accepted).unwrap_or(u64::MAX));
+    for (code, items) in answer.rejected() {
+        events_refused(code).increment(items);
+    }
+    Ok(HttpResponse::Accepted().content_type("application/json").body(body))
+}
+
+fn refused(problem: &Problem, events: u32) {
+    events_refused(problem.code).increment(events.into());
 }
 
 /// On a thread that may take its time, so that no other request of this worker waits for it.

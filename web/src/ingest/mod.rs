@@ -18,12 +18,15 @@ pub mod limits;
 mod prepare;
 pub mod rate;
 mod split;
+mod trace;
 
 use crate::auth::Keys;
+use crate::metrics::events_accepted;
 use crate::producer::LogWriter;
 use accepted::Accepted;
 use actix_web::web::{self, ServiceConfig};
 use rate::EventRate;
+use schema::instrument::Counter;
 use serde::Deserialize;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -50,13 +53,15 @@ pub struct IngestState {
     accepted: Accepted,
     rate: Option<EventRate>,
     large: Arc<Semaphore>,
+    acknowledged: Counter,
 }
 
 impl IngestState {
     /// Of the parts that `run.rs` makes.
     pub fn new(keys: Keys, log: LogWriter, accepted: Accepted, config: &IngestConfig) -> Self {
         let rate = config.ingest_rate.map(EventRate::per_second);
-        Self { keys, log, accepted, rate, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) }
+        let large = Arc::new(Semaphore::new(LARGE_AT_ONCE));
+        Self { keys, log, accepted, rate, large, acknowledged: events_accepted() }
     }
 }
 

@@ -109,6 +109,16 @@ fn too_large() -> String {
 }
 
 impl Answer {
+    /// Items not taken, by the code of the reason.
+    pub(super) fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let items: &[Rejected] = match self {
+            Self::Single(_) => &[],
+            Self::Batch(answer) => &answer.rejected,
+        };
+        let count = |code| (code, items.iter().filter(|item| item.code == code).map(|_| 1).sum());
+        ["malformed", "too_large", "invalid"].into_iter().map(count).filter(|(_, items): &(_, u64)| *items > 0)
+    }
+
     /// Its JSON.
     pub(super) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         match self {

@@ -9,7 +9,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
-use schema::names::{KIND_COMMAND, KIND_HEADER};
+use schema::names::{KIND_COMMAND, KIND_HEADER, TRACEPARENT_HEADER};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -94,12 +94,12 @@ impl Line {
 
     /// Returns how many of the parcel's records librdkafka refused.
     fn produce(&self, producer: &BaseProducer<Reports>, parcel: &Parcel) -> usize {
+        let headers = headers(parcel);
         for (sent, payload) in parcel.records.iter().enumerate() {
             let mut record = BaseRecord::with_opaque_to(&self.topic, Arc::clone(&parcel.fate)).payload(payload);
             record = record.key(parcel.key.as_bytes());
-            if parcel.is_command {
-                let kind = Header { key: KIND_HEADER, value: Some(KIND_COMMAND) };
-                record = record.headers(OwnedHeaders::new().insert(kind));
+            if let Some(headers) = &headers {
+                record = record.headers(headers.clone());
             }
             if let Err((error, _)) = producer.send(record) {
                 // The rest is refused with it: a request is acknowledged as a whole, and its order is kept.
@@ -156,6 +156,15 @@ impl Line {
     fn gate(&self) -> MutexGuard<'_, Gate<Parcel>> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Most records carry none.
+fn headers(parcel: &Parcel) -> Option<OwnedHeaders> {
+    let trace = parcel.records.trace.map(|trace| trace.to_string());
+    let kind = parcel.is_command.then_some(Header { key: KIND_HEADER, value: Some(KIND_COMMAND) });
+    let trace = trace.as_ref().map(|trace| Header { key: TRACEPARENT_HEADER, value: Some(trace.as_bytes()) });
+    let both = kind.into_iter().chain(trace);
+    both.fold(None, |headers, header| Some(headers.unwrap_or_else(OwnedHeaders::new).insert(header)))
 }
 
 impl fmt::Debug for Line {

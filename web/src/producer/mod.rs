@@ -9,13 +9,16 @@ mod gate;
 mod line;
 mod receipt;
 
+use crate::metrics::append_duration;
 use line::{Line, Parcel};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use receipt::Fate;
+use schema::instrument::Histogram;
+use schema::trace::TraceParent;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A record that is not acknowledged so long after it was handed over is given up. It may still turn up in the
 /// log: the client that sends it again under the same event id is counted once.
@@ -59,12 +62,14 @@ impl From<RDKafkaErrorCode> for AppendError {
 pub struct Records {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// The trace that they belong to, told with each of them.
+    pub trace: Option<TraceParent>,
 }
 
 impl Records {
     /// None yet, with room for so many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), ends: Vec::new() }
+        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
     }
 
     /// Adds the record that `write` appends to the buffer. If it fails, nothing is added.
@@ -102,6 +107,7 @@ impl Records {
 #[derive(Clone, Debug)]
 pub struct LogWriter {
     line: Arc<Line>,
+    duration: Histogram,
 }
 
 impl LogWriter {
@@ -111,7 +117,7 @@ impl LogWriter {
     /// # Errors
     /// A setting that librdkafka refuses, or no thread can be started.
     pub fn new(kafka: ClientConfig, topic: &str) -> Result<Self, KafkaError> {
-        Ok(Self { line: Line::open(settings(kafka), topic)? })
+        Ok(Self { line: Line::open(settings(kafka), topic)?, duration: append_duration() })
     }
 
     /// Appends one record under `key`; records of one key go to one partition.
@@ -119,7 +125,7 @@ impl LogWriter {
     /// # Errors
     /// [`AppendError`]; the record may be in the log nevertheless unless the reason says that it was never sent.
     pub async fn append(&self, key: &str, payload: &[u8], is_command: bool) -> Result<Position, AppendError> {
-        let records = Records { bytes: payload.to_vec(), ends: vec![payload.len()] };
+        let records = Records { bytes: payload.to_vec(), ends: vec![payload.len()], trace: None };
         self.deliver(key.into(), records, is_command).await
     }
 
@@ -137,8 +143,11 @@ impl LogWriter {
 
     async fn deliver(&self, key: Arc<str>, records: Records, is_command: bool) -> Result<Position, AppendError> {
         let (fate, receipt) = Fate::of(records.len());
+        let began = Instant::now();
         self.line.send(Parcel { key, records, is_command, fate });
-        receipt.await.map_err(AppendError::from)
+        let told = receipt.await;
+        self.duration.record(began.elapsed());
+        told.map_err(AppendError::from)
     }
 }
 
@@ -255,7 +264,7 @@ mod tests {
         let broker = MockCluster::new(1).unwrap();
         broker.create_topic("t", 1, 1).unwrap();
         let mut kafka = ClientConfig::new();
-        kafka.set("bootstrap.servers", broker.bootstrap_servers()).set("message.timeout.ms", "500");
+        kafka.set("bootstrap.servers", broker.bootstrap_servers()).set("message.timeout.ms", "2000");
         let log = LogWriter::new(kafka, "t").unwrap();
         assert!(log.append("k", b"1", false).await.is_ok());
 

@@ -133,3 +133,43 @@ fn failed(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> bool {
         Err(_) => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use std::sync::Arc;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_storage_that_died_is_noticed_and_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", &address).create().unwrap();
+        let metadata = || tokio::task::block_in_place(|| client.fetch_metadata(None, Duration::from_secs(1)));
+        let broker = Arc::new(Broker::open(folder.path(), &listener).await.unwrap());
+        let cancellation = CancellationToken::new();
+
+        // A `todo!()` in the storage.
+        broker.storage.storage.delete_records(&[]).await.unwrap_err();
+        let serve = async { broker.serve(&listener, &cancellation).await };
+        let ask = async { metadata() };
+        let (end, refused) = tokio::join!(serve, ask);
+        assert_eq!(end, End::StorageDied);
+        refused.unwrap_err();
+
+        drop(broker);
+        let broker = open_again(folder.path(), &listener, &cancellation).await.unwrap();
+        let serving = tokio::spawn({
+            let cancellation = cancellation.clone();
+            async move { broker.serve(&listener, &cancellation).await }
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while metadata().is_err() {
+            assert!(Instant::now() < deadline, "the log does not answer");
+        }
+        cancellation.cancel();
+        assert_eq!(serving.await.unwrap(), End::Stopped);
+    }
+}
