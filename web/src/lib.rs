@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod config;
 pub mod core;
+pub mod dlq;
 pub mod error;
 pub mod health;
 pub mod ingest;

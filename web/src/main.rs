@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use web::config::{SignalsConfig, section};
+use web::dlq::{DeadLetterTopic, DlqCommand};
 use web::keys::KeysCommand;
 use web::run::{self, Role};
 use web::stack::{Stack, known_key, seed_key};
@@ -44,6 +45,9 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Dead letters: records that nobody could handle.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Send synthetic events; with --verify, prove that each was counted.
     Traffic(traffic::TrafficArgs),
     /// Send recorded events again.
@@ -69,8 +73,13 @@ async fn run_command() -> anyhow::Result<ExitCode> {
         Command::Migrate => run::migrate(Stack::named()?.database).await?,
         Command::Seed => seed().await?,
         Command::Keys(command) => {
-            let database = schema::database::pool(&Stack::named()?.database, 1)?;
+            let database = schema::database::pool(&Stack::found_database()?, 1)?;
             web::keys::run(command, &database, &mut std::io::stdout()).await?;
+        }
+        Command::Dlq(command) => {
+            let log =
+                DeadLetterTopic { kafka: Stack::found_log()?, topic: schema::names::DLQ_TOPIC.to_owned() };
+            web::dlq::run(command, &log, &mut std::io::stdout()).await?;
         }
         Command::Traffic(mut arguments) => {
             default_key(&mut arguments.target)?;
