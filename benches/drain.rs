@@ -5,7 +5,7 @@ use benches::drain::{Drain, Drained, PARTITIONS, bare, engine};
 use benches::events::Mix;
 use benches::preload::preload;
 use benches::report::{median, setting, verdict};
-use benches::servers::{Topic, counts};
+use benches::servers::{Topic, counts, written};
 use benches::usage::load_average;
 use schema::testing::TestDatabase;
 
@@ -52,6 +52,7 @@ async fn compare(mix: Mix, rounds: usize, target: f64) -> anyhow::Result<()> {
         let engine: Drained = child::run(&drain(&topic, &mix, Some(database.url()))).await?;
         show(round, "ours", &engine);
         anyhow::ensure!(counts(&mut database.connect().await).await? == mix.expected(), "counts are not exact");
+        println!("    rows inserted+updated: {}", written(&mut database.connect().await).await?);
         floors.push(floor.rate);
         ours.push(engine.rate);
     }

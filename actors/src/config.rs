@@ -17,9 +17,9 @@ pub struct EngineConfig {
     pub dedupe_records: i64,
     /// And for so long, in milliseconds of received time.
     pub dedupe_age_ms: i64,
-    /// Records of one batch.
+    /// Records that a batch may grow to while its router is busy; then its partition is paused.
     pub batch_records: usize,
-    /// Batches that may wait for a router before its partition is paused.
+    /// Batches that may wait in a router's inbox, besides the one that grows.
     pub batches_waiting: usize,
     /// Records that one flush may contain.
     pub flush_records: usize,
@@ -43,8 +43,8 @@ impl Default for EngineConfig {
             dlq_topic: schema::names::DLQ_TOPIC.to_owned(),
             dedupe_records: 100_000,
             dedupe_age_ms: 3_600_000,
-            batch_records: 2_000,
-            batches_waiting: 4,
+            batch_records: 16_000,
+            batches_waiting: 1,
             flush_records: 50_000,
             shortest_pace: Duration::from_millis(50),
             longest_pace: Duration::from_secs(2),

@@ -5,11 +5,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::process::Stdio;
 use tokio::process::Command;
+use tracing_subscriber::EnvFilter;
 
 /// The first argument of a child; `cargo bench` never passes it.
 const PART: &str = "--part";
 
-/// The part and its settings, if this process is a child.
+/// The part and its settings, if this process is a child; it then logs to stderr what `SIGNALS_LOG` asks for.
 ///
 /// # Errors
 /// If the settings are not what the parent writes.
@@ -19,6 +20,8 @@ pub fn part<S: DeserializeOwned>() -> anyhow::Result<Option<S>> {
         return Ok(None);
     }
     let settings = arguments.next().context("a part without its settings")?;
+    let filter = EnvFilter::try_from_env("SIGNALS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     Ok(Some(serde_json::from_str(&settings)?))
 }
 

@@ -88,3 +88,23 @@ pub async fn counts(connection: &mut AsyncPgConnection) -> anyhow::Result<Vec<(S
         .await?;
     Ok(rows.into_iter().map(|row| (row.fingerprint, row.event_count)).collect())
 }
+
+/// Rows inserted and updated since the database was made, by table, and transactions; the server tells them when the
+/// writer's connections have ended.
+///
+/// # Errors
+/// The database's.
+pub async fn written(connection: &mut AsyncPgConnection) -> anyhow::Result<String> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        line: String,
+    }
+    let query = "SELECT string_agg(line, ', ') AS line FROM ( \
+             SELECT format('%s %s+%s', relname, sum(n_tup_ins), sum(n_tup_upd)) AS line FROM ( \
+                 SELECT regexp_replace(relname, '_(other|p[0-9]+)$', '') AS relname, n_tup_ins, n_tup_upd \
+                 FROM pg_stat_user_tables) AS t GROUP BY relname HAVING sum(n_tup_ins + n_tup_upd) > 0 \
+             UNION ALL SELECT format('%s commits', xact_commit) FROM pg_stat_database \
+                 WHERE datname = current_database()) AS lines";
+    Ok(diesel::sql_query(query).get_result::<Row>(connection).await?.line)
+}

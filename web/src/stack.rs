@@ -2,6 +2,7 @@
 
 use crate::config::{KafkaConfig, SignalsConfig, section};
 use crate::topics::Layout;
+#[cfg(feature = "embedded")]
 use anyhow::Context;
 use rdkafka::ClientConfig;
 use schema::database::DatabaseConfig;
@@ -201,9 +202,12 @@ fn address(config: &SignalsConfig, file: &str) -> Option<String> {
 #[cfg(feature = "embedded")]
 mod inside {
     use crate::config::SignalsConfig;
-    use embedded::data_dir::DataDir;
+    use embedded::data_dir::{DataDir, DataDirError};
     use embedded::log::EmbeddedLog;
     use embedded::postgres::{EmbeddedPostgres, PostgresConfig};
+    use std::time::{Duration, Instant};
+
+    const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
     /// The servers of this process.
     #[derive(Default)]
@@ -212,9 +216,22 @@ mod inside {
         pub(super) postgres: Option<EmbeddedPostgres>,
     }
 
+    /// A process that was just killed may still be on its way out: its lock is waited for a moment.
+    async fn open(config: &SignalsConfig) -> Result<DataDir, DataDirError> {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match DataDir::open(&config.data_dir) {
+                Err(DataDirError::InUse { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
     impl Inside {
         pub(super) async fn start(config: &SignalsConfig, database: bool, log: bool) -> anyhow::Result<Self> {
-            let folder = DataDir::open(&config.data_dir)?;
+            let folder = open(config).await?;
             let settings = PostgresConfig::default();
             let postgres = async {
                 match database {

@@ -80,7 +80,7 @@ fn wiring_is_in_the_wiring_files_only() {
 fn incidents_are_written_in_one_place() {
     only_in(CRATES, "INSERT INTO incidents", &["schema/src/flush/"]);
     only_in(CRATES, "UPDATE incidents", &["schema/src/flush/"]);
-    only_in(CRATES, "partition_checkpoints SET", &["schema/src/flush/", "schema/src/checkpoint.rs"]);
+    only_in(CRATES, "SET next_offset", &["schema/src/flush/", "schema/src/checkpoint.rs"]);
 }
 
 #[test]

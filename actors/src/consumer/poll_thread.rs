@@ -21,6 +21,8 @@ use tokio::sync::mpsc::error::TrySendError;
 
 const IDLE: Duration = Duration::from_millis(100);
 const STALLED: Duration = Duration::from_millis(1);
+/// Records taken off the wire before the routers are served again.
+const ROUND: usize = 2_000;
 /// How often the durable offsets are told to Kafka, for the tools that show lag; nothing of ours reads them.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
@@ -93,7 +95,7 @@ impl PollThread {
     /// One round of records; true if the log has nothing more for us.
     fn poll(&mut self) -> bool {
         let consumer = Arc::clone(&self.consumer);
-        for polled in 0..self.config.batch_records {
+        for polled in 0..self.config.batch_records.min(ROUND) {
             let patience = if polled > 0 {
                 Duration::ZERO
             } else if self.held.is_empty() {
@@ -133,7 +135,9 @@ impl PollThread {
         }
     }
 
-    /// Hands every batch over; one that a full inbox refuses is kept and its partition paused meanwhile.
+    /// Hands every batch over. One that a full inbox refuses is kept and grows meanwhile, so that a busy router gets fewer
+    /// and bigger batches; only when it is big is its partition paused, because librdkafka then throws away what it has
+    /// fetched.
     fn deliver(&mut self, caught_up: bool) {
         for (partition, mut bound) in std::mem::take(&mut self.held) {
             bound.batch.caught_up = caught_up;
@@ -141,10 +145,12 @@ impl PollThread {
                 Ok(()) | Err(TrySendError::Closed(_)) if !bound.is_paused => {}
                 Ok(()) | Err(TrySendError::Closed(_)) => self.switch(partition, false),
                 Err(TrySendError::Full(batch)) => {
-                    if !bound.is_paused {
+                    let is_big = batch.len() >= self.config.batch_records;
+                    if is_big && !bound.is_paused {
                         self.switch(partition, true);
                     }
-                    self.held.insert(partition, Bound { inbox: bound.inbox, batch, is_paused: true });
+                    let is_paused = is_big || bound.is_paused;
+                    self.held.insert(partition, Bound { inbox: bound.inbox, batch, is_paused });
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! What the live tests of the engine share: a topic and a database of their own, events to send, sums to wait for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::as_conversions, dead_code)]
 
+#[path = "../../../infra/own_servers.rs"]
 pub mod servers;
 
 use actors::config::EngineConfig;

@@ -3,6 +3,7 @@
 //! `log_latency ours|plain WAIT_MS PARTITIONS SAMPLES`: `plain` is the broker as its crate starts it, `ours` is
 //! [`EmbeddedLog`]. A second consumer, in a group of its own, waits long, as the indexer does.
 
+use embedded::TRACING_DIRECTIVES;
 use embedded::data_dir::DataDir;
 use embedded::log::EmbeddedLog;
 use hdrhistogram::Histogram;
@@ -24,6 +25,8 @@ const IDLE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let filter = format!("{},{TRACING_DIRECTIVES}", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into()));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [mode, wait, partitions, samples] = words.as_slice() else {
         return Err("log_latency ours|plain WAIT_MS PARTITIONS SAMPLES".into());

@@ -1,5 +1,6 @@
 //! Starts both servers on a data folder and keeps them until Ctrl-C: `start FOLDER [CACHE]`.
 
+use embedded::TRACING_DIRECTIVES;
 use embedded::data_dir::DataDir;
 use embedded::log::EmbeddedLog;
 use embedded::postgres::{EmbeddedPostgres, PostgresConfig};
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(format!("info,{TRACING_DIRECTIVES}")).with_writer(std::io::stderr).init();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let folder = words.first().ok_or("start FOLDER [CACHE]")?;
     let mut config = PostgresConfig::default();

@@ -12,3 +12,9 @@ pub mod file;
 pub mod log;
 pub mod postgres;
 pub mod secret;
+
+/// What a `tracing` filter should say besides its own words, as in `format!("{own},{TRACING_DIRECTIVES}")`.
+///
+/// At level info the broker's crates log every number of every record that they decode.
+pub const TRACING_DIRECTIVES: &str = "tansu_sans_io=error,tansu_service=error,tansu_storage=error,tansu_auth=error,\
+                                      tansu_broker=warn,reqwest_retry=error,reqwest_tracing=error";

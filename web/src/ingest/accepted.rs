@@ -37,11 +37,11 @@ impl Accepted {
 
     fn reports(&self) -> Vec<Report> {
         let projects = self.projects.read().unwrap_or_else(PoisonError::into_inner);
-        let report = |(project, count): (&Box<str>, &Arc<AtomicI64>)| Report {
+        let reports = projects.iter().map(|(project, count)| Report {
             project_id: project.to_string(),
             accepted: count.load(Ordering::Relaxed),
-        };
-        projects.iter().map(report).collect()
+        });
+        reports.collect()
     }
 }
 

@@ -131,10 +131,7 @@ impl From<AppendError> for Problem {
         match error {
             AppendError::TooLarge => Self::too_large(error.to_string()),
             AppendError::Full => Self::unavailable("log_busy", error.to_string(), COME_BACK),
-            AppendError::Unacknowledged(_) => {
-                tracing::warn!(%error, "events were not acknowledged");
-                Self::unavailable("log_unavailable", error.to_string(), COME_BACK)
-            }
+            AppendError::Unacknowledged(_) => Self::unavailable("log_unavailable", error.to_string(), COME_BACK),
         }
     }
 }

@@ -123,6 +123,7 @@ mod tests {
     use super::*;
     use crate::auth::Principal;
     use chrono::{TimeZone, Utc};
+    use proptest::prelude::*;
 
     fn prepared(body: &str, form: Form) -> Result<Prepared, Problem> {
         let principal =
@@ -158,5 +159,27 @@ mod tests {
     fn one_event_is_answered_as_one_and_a_list_of_one_as_a_list() {
         assert!(matches!(prepared(GOOD, Form::Events).unwrap().answer, Answer::Single(_)));
         assert!(matches!(prepared(&format!("[{GOOD}]"), Form::Events).unwrap().answer, Answer::Batch(_)));
+    }
+
+    proptest! {
+        /// Whatever comes is taken or refused as the client's fault; nothing makes it panic.
+        #[test]
+        fn any_bytes_are_taken_or_refused(
+            body in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..200),
+                r#"[\[{"events":]{0,12}(\{("event_type":"error"|"message":"m"|"attributes":\{[a-z":,\[\]{}]{0,20}|,){0,4}\}?[,\n\]]?){0,3}"#
+                    .prop_map(String::into_bytes),
+            ],
+        ) {
+            let principal =
+                Principal { key_id: "k".into(), org_id: "o".into(), project_id: "p".into(), scopes: Vec::new() };
+            let received_at = Utc.with_ymd_and_hms(2026, 11, 24, 12, 0, 0).unwrap();
+            for form in [Form::Events, Form::Lines, Form::Batch] {
+                match prepare(&body, form, Intake { principal: &principal, received_at }) {
+                    Ok(prepared) => prop_assert!(!prepared.records.is_empty()),
+                    Err(problem) => prop_assert!(problem.status.is_client_error(), "{}", problem),
+                }
+            }
+        }
     }
 }

@@ -1,15 +1,15 @@
 //! A linger that follows the load: when waiting records go to librdkafka. Pure; time is handed in.
 //!
 //! A fixed linger is wrong twice: without load it is only delay, under load it is too short for good batches.
-//! Here nobody waits while the log is idle, and under load records gather while earlier ones are on their way:
-//! they go out once they are at least as many as those that are still unacknowledged. So batches grow with the
-//! load by themselves, few requests are on the wire at once, and no timer runs. [`LONGEST_WAIT`] only matters
-//! when some acknowledgement does not come, because one partition's leader is away, say: the others go on.
+//! Here nobody waits while the log is idle, and under load records gather while earlier ones are on their way and
+//! go out together once those are acknowledged (group commit). So batches grow with the load by themselves and no
+//! timer runs. [`LONGEST_WAIT`] matters when acknowledgements take long, because replicas are far away, or when one
+//! does not come, because one partition's leader is away: the others go on.
 
 use std::time::{Duration, Instant};
 
 /// No record waits longer for earlier ones to be acknowledged.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(2);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(5);
 /// So many records make a good batch; more need not gather.
 const ENOUGH_RECORDS: usize = 2_000;
 /// So many bytes make a good batch.
@@ -51,7 +51,7 @@ impl<T> Gate<T> {
     #[must_use]
     pub(super) fn release_if_due(&mut self, now: Instant) -> Option<Vec<T>> {
         let since = self.since?;
-        let due = self.records >= self.unacknowledged
+        let due = self.unacknowledged == 0
             || self.records >= ENOUGH_RECORDS
             || self.bytes >= ENOUGH_BYTES
             || now.saturating_duration_since(since) >= LONGEST_WAIT;
@@ -79,14 +79,15 @@ mod tests {
     }
 
     #[test]
-    fn under_load_records_gather_until_they_match_those_on_their_way() {
+    fn under_load_records_gather_until_those_before_them_are_acknowledged() {
         let (mut gate, now) = (Gate::new(), Instant::now());
         assert_eq!(gate.offer('a', 3, 10, now), Some(vec!['a']));
         assert_eq!(gate.offer('b', 1, 10, now), None);
-        assert_eq!(gate.offer('c', 1, 10, now), None);
-        assert_eq!(gate.settle(1, now), Some(vec!['b', 'c']), "two wait, two are on their way");
-        assert_eq!(gate.offer('d', 1, 10, now), None, "four are on their way");
-        assert_eq!(gate.settle(4, now), Some(vec!['d']));
+        assert_eq!(gate.settle(2, now), None);
+        assert_eq!(gate.offer('c', 4, 10, now), None);
+        assert_eq!(gate.settle(1, now), Some(vec!['b', 'c']));
+        assert_eq!(gate.offer('d', 1, 10, now), None, "five are on their way");
+        assert_eq!(gate.settle(5, now), Some(vec!['d']));
     }
 
     #[test]

@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// producer, and the end.
 const LOOKS_UP_EVERY: Duration = Duration::from_millis(20);
 
+/// Lost records are reported so often at most.
+const REPORTS_EVERY: Duration = Duration::from_secs(5);
+
 /// The records of one request, and whom to tell.
 #[derive(Debug)]
 pub(super) struct Parcel {
@@ -36,6 +39,14 @@ pub(super) struct Line {
     gate: Mutex<Gate<Parcel>>,
     producer: RwLock<Arc<BaseProducer<Reports>>>,
     broken: AtomicBool,
+    lost: Mutex<Lost>,
+}
+
+/// Records that were given up since the last report, and why the last one was.
+#[derive(Debug, Default)]
+struct Lost {
+    records: usize,
+    reason: Option<KafkaError>,
 }
 
 impl Line {
@@ -49,6 +60,7 @@ impl Line {
             producer: RwLock::new(Arc::new(producer(&settings, reports.clone())?)),
             settings,
             broken: AtomicBool::new(false),
+            lost: Mutex::default(),
         });
         reports.belong_to(&line);
         let weak = Arc::downgrade(&line);
@@ -93,6 +105,7 @@ impl Line {
                 // The rest is refused with it: a request is acknowledged as a whole, and its order is kept.
                 let refused = parcel.records.len() - sent;
                 self.note(&error);
+                self.lose(refused, error.clone());
                 parcel.fate.fail(refused, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
                 return refused;
             }
@@ -103,6 +116,20 @@ impl Line {
     fn note(&self, error: &KafkaError) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.broken.store(true, Ordering::Release);
+        }
+    }
+
+    fn lose(&self, records: usize, reason: KafkaError) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.records += records;
+        lost.reason = Some(reason);
+    }
+
+    /// One line for however many records were given up.
+    fn report_lost(&self) {
+        let lost = std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(reason) = lost.reason {
+            tracing::warn!(records = lost.records, %reason, "the log did not acknowledge records; their clients were told");
         }
     }
 
@@ -143,6 +170,7 @@ fn producer(settings: &ClientConfig, reports: Reports) -> Result<BaseProducer<Re
 
 /// The thread's whole life.
 fn serve(line: &Weak<Line>) {
+    let mut reported = Instant::now();
     while let Some(line) = line.upgrade() {
         let producer = Arc::clone(&line.producer.read().unwrap_or_else(PoisonError::into_inner));
         producer.poll(LOOKS_UP_EVERY);
@@ -150,6 +178,10 @@ fn serve(line: &Weak<Line>) {
         line.hand_over(overdue);
         drop(producer);
         line.repair();
+        if reported.elapsed() >= REPORTS_EVERY {
+            line.report_lost();
+            reported = Instant::now();
+        }
     }
 }
 
@@ -186,7 +218,10 @@ impl ProducerContext for Reports {
             Ok(record) => fate.acknowledge(Position { partition: record.partition(), offset: record.offset() }),
             Err((error, _)) => {
                 fate.fail(1, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
-                self.line().inspect(|line| line.note(error));
+                if let Some(line) = self.line() {
+                    line.note(error);
+                    line.lose(1, error.clone());
+                }
             }
         }
         if let Some(line) = self.line() {

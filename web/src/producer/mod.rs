@@ -106,7 +106,7 @@ pub struct LogWriter {
 
 impl LogWriter {
     /// `kafka` says where the brokers are and how to speak to them; what it sets besides wins over our own
-    /// settings. Connects in the background, so it succeeds while the broker is away.
+    /// settings, but for those that G1 stands on. Connects in the background, so it succeeds while the broker is away.
     ///
     /// # Errors
     /// A setting that librdkafka refuses, or no thread can be started.
@@ -145,13 +145,12 @@ impl LogWriter {
 /// Ours, where the caller has none of his own.
 fn settings(mut kafka: ClientConfig) -> ClientConfig {
     let within = ANSWERS_WITHIN.as_millis().to_string();
+    kafka.set("enable.idempotence", "true").set("acks", "all");
     for (name, value) in [
         ("client.id", "signals"),
-        ("enable.idempotence", "true"),
-        ("acks", "all"),
         ("compression.type", "lz4"),
-        // `gate` decides what goes together; this only lets the records of one release meet in one request.
-        ("linger.ms", "0.1"),
+        // `gate` decides what goes together. (librdkafka waits in whole milliseconds: 0.1 would be 1.)
+        ("linger.ms", "0"),
         ("message.timeout.ms", within.as_str()),
         ("queue.buffering.max.messages", "200000"),
         ("queue.buffering.max.kbytes", "262144"),
@@ -193,11 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_sets_wins() {
+    fn g1_what_the_operator_sets_wins_but_for_durability() {
         let mut kafka = ClientConfig::new();
-        kafka.set("compression.type", "none");
+        kafka.set("compression.type", "none").set("acks", "0").set("enable.idempotence", "false");
         let settings = settings(kafka);
-        assert_eq!((settings.get("compression.type"), settings.get("acks")), (Some("none"), Some("all")));
+        assert_eq!(settings.get("compression.type"), Some("none"));
+        assert_eq!((settings.get("acks"), settings.get("enable.idempotence")), (Some("all"), Some("true")));
     }
 
     /// librdkafka's own broker for tests, which can be told to fail.
@@ -248,5 +248,26 @@ mod tests {
         let first = log.append_all("k".into(), records).await;
         assert_eq!(first, Ok(Some(Position { partition: 0, offset: 0 })));
         assert_eq!(log.append("k", b"x", false).await, Ok(Position { partition: 0, offset: 10 }));
+    }
+
+    #[tokio::test]
+    async fn g1_a_broker_that_comes_back_is_written_to_again() {
+        let broker = MockCluster::new(1).unwrap();
+        broker.create_topic("t", 1, 1).unwrap();
+        let mut kafka = ClientConfig::new();
+        kafka.set("bootstrap.servers", broker.bootstrap_servers()).set("message.timeout.ms", "500");
+        let log = LogWriter::new(kafka, "t").unwrap();
+        assert!(log.append("k", b"1", false).await.is_ok());
+
+        broker.broker_down(1).unwrap();
+        let asked = Instant::now();
+        assert!(log.append("k", b"2", false).await.is_err());
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+
+        broker.broker_up(1).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while let Err(error) = log.append("k", b"3", false).await {
+            assert!(Instant::now() < deadline, "still {error}");
+        }
     }
 }

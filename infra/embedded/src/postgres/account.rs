@@ -23,12 +23,12 @@ pub(super) enum Account {
 }
 
 impl Account {
-    /// As root: the owner of `folder` if that is not root, else `postgres`, else `nobody`, which initdb can look up.
-    pub(super) async fn choose(folder: &Path) -> Result<Self, PostgresError> {
+    /// As root: the owner of the cluster `data` if there is one, else `postgres`, else `nobody`, which initdb can look up.
+    pub(super) async fn choose(data: &Path) -> Result<Self, PostgresError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Own);
         }
-        if let Ok(owner) = fs::metadata(folder)
+        if let Ok(owner) = fs::metadata(data)
             && owner.uid() != 0
         {
             return Ok(Self::Other { name: format!("uid {}", owner.uid()), uid: owner.uid(), gid: owner.gid() });
@@ -114,6 +114,18 @@ mod tests {
     async fn an_ordinary_user_runs_the_server_itself_and_root_does_not() {
         let account = Account::choose(Path::new("/nowhere")).await.unwrap();
         assert_eq!(account == Account::Own, !rustix::process::geteuid().is_root());
+    }
+
+    #[tokio::test]
+    async fn root_runs_the_server_as_the_owner_of_its_data() {
+        let folder = tempfile::tempdir().unwrap();
+        if rustix::process::geteuid().is_root() {
+            chown(folder.path(), Some(12_345), Some(54_321)).unwrap();
+            let account = Account::choose(folder.path()).await.unwrap();
+            assert!(matches!(account, Account::Other { uid: 12_345, gid: 54_321, .. }), "{account:?}");
+        } else {
+            assert_eq!(Account::choose(folder.path()).await.unwrap(), Account::Own);
+        }
     }
 
     #[tokio::test]

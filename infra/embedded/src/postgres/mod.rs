@@ -151,7 +151,7 @@ impl EmbeddedPostgres {
     /// # Errors
     /// [`PostgresError`] says what is missing and, where there is one, the way out.
     pub async fn start(data_dir: &DataDir, config: &PostgresConfig) -> Result<Self, PostgresError> {
-        let account = account::Account::choose(&data_dir.path().join("postgres")).await?;
+        let account = account::Account::choose(&place::current(data_dir)?.join("data")).await?;
         let folder = place::choose(data_dir, config, &account).await?;
         let binaries = binaries::find(&config.cache_dir, cluster::major(&folder)?, &account).await?;
         let cluster = cluster::Cluster::open(data_dir, folder, binaries, account).await?;

@@ -6,7 +6,7 @@ use crate::data_dir::DataDir;
 use crate::file::{AtFile, create_folder};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Passed through by all, listed by none.
 const MODE: u32 = 0o711;
@@ -20,15 +20,12 @@ pub(super) async fn choose(
     config: &PostgresConfig,
     account: &Account,
 ) -> Result<PathBuf, PostgresError> {
-    let note = data_dir.path().join("postgres-is-at");
-    if let Some(folder) = noted(&note)? {
-        create_folder(&folder, MODE)?;
-        account.reach(&folder).await?;
-        return Ok(folder);
-    }
-    let folder = data_dir.path().join("postgres");
+    let folder = current(data_dir)?;
     create_folder(&folder, MODE)?;
     let Err(refusal) = account.reach(&folder).await else { return Ok(folder) };
+    if folder != default(data_dir) {
+        return Err(refusal);
+    }
     let refuge = config.refuge_dir.join(format!("postgres-{}", data_dir.identity().simple()));
     let reached = match create_folder(&refuge, MODE) {
         Ok(()) => account.reach(&refuge).await.is_ok(),
@@ -37,18 +34,29 @@ pub(super) async fn choose(
     if !reached {
         return Err(refusal);
     }
-    crate::secret::write(&note, &refuge.to_string_lossy())?;
+    crate::secret::write(&note(data_dir), &refuge.to_string_lossy())?;
     fs::remove_dir(&folder).at("remove", &folder)?;
     tracing::warn!(reason = %refusal, folder = %refuge.display(), "the database is kept outside of the data folder");
     Ok(refuge)
 }
 
-fn noted(note: &Path) -> Result<Option<PathBuf>, PostgresError> {
-    match fs::read_to_string(note) {
-        Ok(text) => Ok(Some(PathBuf::from(text.trim()))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Ok(Err(error).at("read", note)?),
+/// The folder as it was chosen before, or as it would be chosen first.
+pub(super) fn current(data_dir: &DataDir) -> Result<PathBuf, PostgresError> {
+    let note = note(data_dir);
+    match fs::read_to_string(&note) {
+        Ok(text) => Ok(PathBuf::from(text.trim())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(default(data_dir)),
+        Err(error) => Ok(Err(error).at("read", &note)?),
     }
+}
+
+fn default(data_dir: &DataDir) -> PathBuf {
+    data_dir.path().join("postgres")
+}
+
+/// The file in which the refuge is remembered.
+fn note(data_dir: &DataDir) -> PathBuf {
+    data_dir.path().join("postgres-is-at")
 }
 
 #[cfg(test)]
@@ -56,6 +64,7 @@ mod tests {
     use super::*;
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
 
     #[tokio::test]
     async fn as_root_below_a_closed_folder_the_refuge_is_taken_and_kept() {

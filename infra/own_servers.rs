@@ -1,17 +1,24 @@
-//! Servers of one test's own, which it may kill: started and stopped by the project's scripts.
+//! Servers of one test's own, which it may kill: started and stopped by the project's scripts. Tests of several crates
+//! include this file by its path.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra").join(name)
 }
 
+/// Ports from which this process takes: at random, because other test processes do the same, and none twice.
+static NEXT_PORT: LazyLock<AtomicU16> =
+    LazyLock::new(|| AtomicU16::new(u16::try_from(uuid::Uuid::new_v4().as_u128() % 9_998).unwrap()));
+
 /// A port whose successor is free too: Kafka's controller takes that one. Below the ports that the system gives to
 /// outgoing connections: while a server is down, a client that keeps knocking at such a port can end up talking to itself.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
-        let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 9_998).unwrap();
+        let port = 20_000 + NEXT_PORT.fetch_add(2, Ordering::Relaxed) % 9_998;
         if [port, port + 1].iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
             return port;
         }
