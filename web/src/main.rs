@@ -77,8 +77,7 @@ async fn run_command() -> anyhow::Result<ExitCode> {
             web::keys::run(command, &database, &mut std::io::stdout()).await?;
         }
         Command::Dlq(command) => {
-            let log =
-                DeadLetterTopic { kafka: Stack::found_log()?, topic: schema::names::DLQ_TOPIC.to_owned() };
+            let log = DeadLetterTopic { kafka: Stack::found_log()?, topic: schema::names::DLQ_TOPIC.to_owned() };
             web::dlq::run(command, &log, &mut std::io::stdout()).await?;
         }
         Command::Traffic(mut arguments) => {

@@ -1,4 +1,9 @@
 //! What a tenure has gathered since its last cut, besides what its children hold; and how answers become a batch. Pure.
+//!
+//! The ledger's sum stays closed through retries: a record that was put back out of the dead letters was accepted once
+//! and stands under `dead_lettered`; with its new outcome, in the same cut, it leaves that line
+//! ([`Gathered::take_back`]). Put back twice under the same attempt, the second is no event of its own and changes
+//! nothing.
 
 use crate::dead_letter::DeadLetter;
 use crate::incident::messages::Snapshot;
@@ -50,6 +55,11 @@ impl Gathered {
     /// Adds one event to a line of the ledger.
     pub fn enter(&mut self, project: &str, outcome: Outcome) {
         self.add(project, outcome, 1);
+    }
+
+    /// A record that was put back has a new outcome: it is in the dead letters no longer.
+    pub fn take_back(&mut self, project: &str) {
+        self.add(project, Outcome::DeadLettered, -1);
     }
 
     /// A record that had been counted since the last cut turns out to be a dead letter.

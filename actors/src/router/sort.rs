@@ -58,7 +58,9 @@ impl Sorter {
             Err(reason) => {
                 let project = std::str::from_utf8(batch.key(index)).ok().filter(|key| key.len() <= 128).unwrap_or("");
                 tracing::warn!(partition = self.partition, offset = raw.offset, reason, "a record is a dead letter");
-                gathered.enter(project, Outcome::DeadLettered);
+                if !raw.is_command {
+                    enter(gathered, project, Outcome::DeadLettered, raw);
+                }
                 gathered.dead_letters.push(dead_letter(self.partition, batch, index, "decode", reason));
                 None
             }
@@ -76,10 +78,12 @@ impl Sorter {
         gathered.complete_until = gathered.complete_until.max(Some(event.received_at));
         let seen = dedupe_key(&event.project_id, &event.event_id, raw.retries);
         if self.window.observe(seen, raw.offset, event.received_at.timestamp_millis()) {
-            gathered.enter(&event.project_id, Outcome::Duplicate);
+            if raw.retries == 0 {
+                gathered.enter(&event.project_id, Outcome::Duplicate);
+            }
             return Ok(None);
         }
-        gathered.enter(&event.project_id, Outcome::Counted);
+        enter(gathered, &event.project_id, Outcome::Counted, raw);
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let observation = Observation {
             index,
@@ -103,6 +107,14 @@ impl Sorter {
             self.environments.insert(name.into(), Arc::clone(&fresh));
         }
         fresh
+    }
+}
+
+/// Enters an event's outcome; one that was put back leaves the dead letters by it.
+fn enter(gathered: &mut Gathered, project: &str, outcome: Outcome, raw: &RawRecord) {
+    gathered.enter(project, outcome);
+    if raw.retries > 0 {
+        gathered.take_back(project);
     }
 }
 

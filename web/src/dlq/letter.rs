@@ -129,9 +129,9 @@ mod tests {
     use rdkafka::message::{Header, OwnedHeaders, OwnedMessage, Timestamp};
 
     fn message(headers: &[(&str, &str)]) -> OwnedMessage {
-        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
-            all.insert(Header { key, value: Some(*value) })
-        });
+        let headers = headers
+            .iter()
+            .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));
         OwnedMessage::new(None, Some(b"proj".to_vec()), "dlq".into(), Timestamp::NotAvailable, 2, 40, Some(headers))
     }
 

@@ -95,8 +95,7 @@ pub struct DeadLetterTopic {
 pub async fn run(command: DlqCommand, log: &DeadLetterTopic, out: &mut impl Write) -> anyhow::Result<()> {
     match command {
         DlqCommand::List { which, limit, json } => {
-            let letters: Vec<Letter> =
-                index(log).await?.into_iter().filter(|letter| which.takes(letter)).collect();
+            let letters: Vec<Letter> = index(log).await?.into_iter().filter(|letter| which.takes(letter)).collect();
             list(letters.get(letters.len().saturating_sub(limit)..).unwrap_or_default(), letters.len(), json, out)
         }
         DlqCommand::Show { place } => {
@@ -213,7 +212,11 @@ fn choose(
     let (chosen, tired): (Vec<_>, Vec<_>) =
         wanted.into_iter().partition(|letter| force || letter.retries < MOST_RETRIES);
     if !tired.is_empty() {
-        writeln!(out, "{} letters were put back {MOST_RETRIES} times before and stay; --force takes them too", tired.len())?;
+        writeln!(
+            out,
+            "{} letters were put back {MOST_RETRIES} times before and stay; --force takes them too",
+            tired.len()
+        )?;
     }
     Ok(chosen.into_iter().map(|letter| (letter.place, letter)).collect())
 }

@@ -51,8 +51,7 @@ impl Returns {
             (names::ORIGIN_OFFSET_HEADER, origin.offset.to_string()),
             (names::RETRIED_HEADER, attempt),
         ];
-        let headers =
-            headers.iter().fold(OwnedHeaders::new(), |all, (name, value)| with(all, name, value.as_bytes()));
+        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (name, value)| with(all, name, value.as_bytes()));
         let note: FutureRecord<'_, [u8], [u8]> =
             FutureRecord::to(&self.dlq_topic).key(whole.key.as_slice()).headers(headers);
         let noted = self.producer.send(note, Timeout::After(Duration::from_secs(15))).await;
