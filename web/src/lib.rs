@@ -10,6 +10,7 @@ pub mod ingest;
 pub mod keys;
 pub mod openapi;
 pub mod producer;
+pub mod quarantine;
 pub mod request_id;
 pub mod run;
 pub mod stack;

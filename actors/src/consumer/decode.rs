@@ -1,7 +1,7 @@
 //! Bytes of a record -> what the engine routes by. Pure.
 
 use chrono::{DateTime, Utc};
-use schema::command::IncidentCommand;
+use schema::command::{IncidentCommand, LIFT_QUARANTINE, QuarantineLift};
 use schema::envelope::Envelope;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -60,11 +60,41 @@ pub fn decode_event(payload: &[u8]) -> Result<Envelope<'_>, Undecodable> {
     Ok(event)
 }
 
+/// What a person can tell the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// For an incident.
+    Incident(IncidentCommand),
+    /// For the router.
+    Lift(QuarantineLift),
+}
+
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+}
+
 /// Decodes a person's command.
 ///
 /// # Errors
 /// [`Undecodable`].
-pub fn decode_command(payload: &[u8]) -> Result<IncidentCommand, Undecodable> {
+pub fn decode_command(payload: &[u8]) -> Result<Command, Undecodable> {
+    let failed = |cause| Undecodable::Json { expected: "command", cause };
+    let Kind { kind } = serde_json::from_slice(payload).map_err(failed)?;
+    if kind != LIFT_QUARANTINE {
+        return decode_incident_command(payload).map(Command::Incident);
+    }
+    let lift: QuarantineLift = serde_json::from_slice(payload).map_err(failed)?;
+    name("project_id", &lift.project_id)?;
+    name("fingerprint", &lift.fingerprint)?;
+    name("command_id", &lift.command_id)?;
+    name("principal", &lift.principal)?;
+    time("received_at", lift.received_at)?;
+    Ok(Command::Lift(lift))
+}
+
+fn decode_incident_command(payload: &[u8]) -> Result<IncidentCommand, Undecodable> {
     let command: IncidentCommand =
         serde_json::from_slice(payload).map_err(|cause| Undecodable::Json { expected: "command", cause })?;
     name("project_id", &command.project_id)?;

@@ -11,8 +11,8 @@ use crate::project::messages::{BucketKey, Minutes};
 use crate::project::state::metric_name;
 use chrono::{DateTime, Utc};
 use hashbrown::HashMap;
-use schema::flush::{CheckpointAdvance, FlushBatch};
-use schema::snapshot::{BucketDelta, LedgerDelta, LogGap};
+use schema::flush::{CheckpointAdvance, FlushBatch, Guards};
+use schema::snapshot::{BucketDelta, CommandOutcome, LedgerDelta, LogGap};
 
 /// What can become of a record; the ledger's `outcome`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +43,8 @@ pub struct Gathered {
     undone: Vec<(Box<str>, BucketKey)>,
     /// Holes met.
     pub gaps: Vec<LogGap>,
+    /// Answers to commands that the router itself obeyed.
+    pub outcomes: Vec<CommandOutcome>,
     /// Records that could not be handled.
     pub dead_letters: Vec<DeadLetter>,
     /// Records routed.
@@ -103,19 +105,22 @@ impl Gathered {
     pub fn into_batch(
         self,
         checkpoint: CheckpointAdvance,
+        guards: Guards,
         incidents: Vec<Snapshot>,
         mut projects: Vec<Minutes>,
     ) -> (FlushBatch, Vec<DeadLetter>) {
+        let ledger = self.ledger();
         let mut batch = FlushBatch {
             checkpoint,
             incidents: Vec::with_capacity(incidents.len()),
             opened: Vec::new(),
             samples: Vec::new(),
             transitions: Vec::new(),
-            outcomes: Vec::new(),
+            outcomes: self.outcomes,
             buckets: Vec::new(),
-            ledger: self.ledger(),
+            ledger,
             gaps: self.gaps,
+            guards,
         };
         for snapshot in incidents {
             add_incident(&mut batch, snapshot);
