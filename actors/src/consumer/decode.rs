@@ -164,6 +164,22 @@ mod tests {
     }
 
     #[test]
+    fn commands_are_told_apart_by_their_kind() {
+        let lift = r#"{"schema_version":"1.0","command_id":"c","kind":"lift_quarantine","project_id":"p","fingerprint":"f",
+            "principal":"me","received_at":"2026-11-24T05:00:00Z"}"#;
+        assert!(matches!(decode_command(lift.as_bytes()), Ok(Command::Lift(lift)) if lift.principal == "me"));
+        let incident = lift
+            .replace("lift_quarantine", "resolve")
+            .replace("\"project_id\"", "\"incident_id\":\"i\",\"project_id\"");
+        assert!(
+            matches!(decode_command(incident.as_bytes()), Ok(Command::Incident(command)) if command.incident_id == "i")
+        );
+        let nameless = lift.replace("\"p\"", "\"\"");
+        assert!(decode_command(nameless.as_bytes()).unwrap_err().to_string().contains("project_id"));
+        assert!(decode_command(b"{}").is_err());
+    }
+
+    #[test]
     fn what_no_table_could_hold_is_refused_by_name() {
         assert!(decode_event(event("event_id", "\"fine\"").as_bytes()).is_ok());
         let long = format!("\"{}\"", "x".repeat(257));
