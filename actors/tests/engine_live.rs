@@ -43,6 +43,20 @@ async fn g2_g3_counts_are_exact_over_restarts_duplicates_and_hand_overs() {
 }
 
 #[actix::test]
+async fn g8_an_idle_partition_says_that_it_is_complete_until_now() {
+    let rig = Rig::new().await;
+    let engine = rig.engine().await;
+    rig.send(0, 100).await;
+    rig.wait_for(COUNTED, 100).await;
+    // The events are of a moment long past; that nothing came after them is seen at the log's end, again and again.
+    let fresh = "SELECT count(*) AS n FROM partition_checkpoints WHERE next_offset = high_watermark \
+                 AND caught_up_at > now() - interval '20 seconds' AND caught_up_at > complete_until";
+    rig.wait_for(fresh, i64::from(rig::PARTITIONS)).await;
+    assert!(engine.tenures().iter().all(|tenure| tenure.progress.lag() == 0), "{:?}", engine.tenures());
+    engine.stop().await;
+}
+
+#[actix::test]
 async fn passivated_incidents_wake_with_their_counts() {
     let rig = Rig::new().await;
     // Room for 5 where each partition has at least 20: incidents come and go all the time.

@@ -19,8 +19,10 @@ pub struct Envelope<'a> {
     #[serde(borrow)]
     pub event_id: Cow<'a, str>,
     /// When it happened, as the client says; never later than `received_at` + 5 min.
+    #[serde(deserialize_with = "crate::time::utc")]
     pub occurred_at: DateTime<Utc>,
     /// When ingest took it in.
+    #[serde(deserialize_with = "crate::time::utc")]
     pub received_at: DateTime<Utc>,
     /// Owner of the project.
     #[serde(borrow)]

@@ -27,4 +27,5 @@ pub mod snapshot;
 pub mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod time;
 pub mod wake;

@@ -23,7 +23,7 @@ struct Statement {
 pub async fn ensure_bucket_days(connection: &mut AsyncPgConnection) -> QueryResult<()> {
     let missing: Vec<Statement> = diesel::sql_query(
         "SELECT format('CREATE TABLE IF NOT EXISTS metrics_bucket_%s PARTITION OF metrics_bucket \
-                        FOR VALUES FROM (%L) TO (%L)', to_char(day, 'YYYYMMDD'), day, day + interval '1 day') AS statement \
+                        FOR VALUES FROM (%L) TO (%L) WITH (fillfactor = 70)', to_char(day, 'YYYYMMDD'), day, day + interval '1 day') AS statement \
          FROM generate_series(date_trunc('day', now() AT TIME ZONE 'UTC') - interval '1 day', \
                               date_trunc('day', now() AT TIME ZONE 'UTC') + make_interval(days => $1), \
                               interval '1 day') AS d (naive), LATERAL (SELECT naive AT TIME ZONE 'UTC' AS day) AS z \

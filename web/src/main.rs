@@ -62,6 +62,11 @@ enum Command {
 #[actix_web::main]
 async fn main() -> ExitCode {
     logs();
+    #[cfg(feature = "failpoints")]
+    if std::env::var_os("SIGNALS_FAILPOINTS").is_some() {
+        tracing::warn!("failpoints are armed: events can make actors panic");
+        actors::failpoint::arm();
+    }
     run_command().await.unwrap_or_else(|error| {
         eprintln!("signals: {error:#}");
         ExitCode::FAILURE
@@ -103,7 +108,7 @@ async fn run_command() -> anyhow::Result<ExitCode> {
 }
 
 /// Our own words; of the libraries only what goes wrong.
-const DEFAULT_FILTER: &str = "warn,signals=info,web=info,actors=info,schema=info,embedded=info,traffic=info,librdkafka=error,tansu_storage::lite=off";
+const DEFAULT_FILTER: &str = "warn,signals=info,web=info,actors=info,schema=info,embedded=info,traffic=info,rdkafka=off,librdkafka=error,tansu_storage::lite=off";
 
 /// To stderr, so that stdout is for what a person asked for.
 fn logs() {

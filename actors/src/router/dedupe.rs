@@ -4,6 +4,7 @@
 //! was received at most `age_ms` before it. A new owner reads those offsets again and so decides alike.
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 /// 128 bits of BLAKE3 over project and event id.
 pub type DedupeKey = u128;
@@ -11,17 +12,17 @@ pub type DedupeKey = u128;
 /// The key of one event. One that was taken back out of the dead letters is another than the one that went there,
 /// as many times as it was taken back.
 pub fn dedupe_key(project_id: &str, event_id: &str, retries: u32) -> DedupeKey {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(project_id.as_bytes());
-    hasher.update(&[0]);
-    hasher.update(event_id.as_bytes());
+    // In one piece: hashing in one call takes half the time of feeding a hasher.
+    let mut text = SmallVec::<[u8; 128]>::new();
+    text.extend_from_slice(project_id.as_bytes());
+    text.push(0);
+    text.extend_from_slice(event_id.as_bytes());
     if retries > 0 {
-        hasher.update(&[0]);
-        hasher.update(&retries.to_le_bytes());
+        text.push(0);
+        text.extend_from_slice(&retries.to_le_bytes());
     }
-    let mut head = [0; 16];
-    hasher.finalize_xof().fill(&mut head);
-    u128::from_le_bytes(head)
+    let hash = blake3::hash(&text);
+    hash.as_bytes().first_chunk().map_or(0, |head| u128::from_le_bytes(*head))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +55,9 @@ impl DedupeWindow {
     /// Remembers the event and says whether it had been seen. Offsets must come in rising order.
     pub fn observe(&mut self, key: DedupeKey, offset: i64, received_ms: i64) -> bool {
         if offset.saturating_sub(self.young_since) >= self.records {
-            self.old = std::mem::take(&mut self.young);
+            // The old generation's room is used again: growing into it anew would cost more than all lookups.
+            std::mem::swap(&mut self.old, &mut self.young);
+            self.young.clear();
             self.young_since = offset;
         }
         let before = self.young.insert(key, Seen { offset, received_ms }).or_else(|| self.old.get(&key).copied());

@@ -255,7 +255,7 @@ mod tests {
         let broker = MockCluster::new(1).unwrap();
         broker.create_topic("t", 1, 1).unwrap();
         let mut kafka = ClientConfig::new();
-        kafka.set("bootstrap.servers", broker.bootstrap_servers()).set("message.timeout.ms", "500");
+        kafka.set("bootstrap.servers", broker.bootstrap_servers()).set("message.timeout.ms", "2000");
         let log = LogWriter::new(kafka, "t").unwrap();
         assert!(log.append("k", b"1", false).await.is_ok());
 
