@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod config;
 pub mod core;
+pub mod dlq;
 pub mod error;
 pub mod health;
 pub mod ingest;
@@ -10,6 +11,7 @@ pub mod keys;
 pub mod metrics;
 pub mod openapi;
 pub mod producer;
+pub mod quarantine;
 pub mod request_id;
 pub mod run;
 pub mod stack;

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
-use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADER};
+use schema::names::{self, KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADER};
 use schema::trace::TraceParent;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,12 +82,12 @@ impl DeadLetterProducer {
 
 fn headers(letter: &DeadLetter, origin: &str) -> OwnedHeaders {
     let texts = [
-        ("__connect.errors.topic", origin.to_owned()),
-        ("__connect.errors.partition", letter.partition.to_string()),
-        ("__connect.errors.offset", letter.offset.to_string()),
-        ("__connect.errors.connector.name", schema::names::ENGINE_GROUP.to_owned()),
-        ("__connect.errors.stage", letter.stage.to_owned()),
-        ("__connect.errors.exception.message", letter.reason.clone()),
+        (names::ORIGIN_TOPIC_HEADER, origin.to_owned()),
+        (names::ORIGIN_PARTITION_HEADER, letter.partition.to_string()),
+        (names::ORIGIN_OFFSET_HEADER, letter.offset.to_string()),
+        (names::CONNECTOR_HEADER, names::ENGINE_GROUP.to_owned()),
+        (names::STAGE_HEADER, letter.stage.to_owned()),
+        (names::REASON_HEADER, letter.reason.clone()),
         (RETRIES_HEADER, letter.retries.to_string()),
     ];
     let mut headers = OwnedHeaders::new_with_capacity(texts.len() + 2);

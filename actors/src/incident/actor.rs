@@ -9,6 +9,7 @@ use crate::supervision::mail::{Apply, Death, Deaths, Leave, Life, Placed, TakeSn
 use crate::supervision::panics;
 use actix::{Actor, ActorContext, Context, Handler};
 use schema::envelope::Envelope;
+use schema::fingerprint::overflow_fingerprint;
 use schema::flush::SAMPLES_KEPT;
 use schema::snapshot::{IncidentSnapshot, Sample};
 use std::collections::VecDeque;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 /// Letters that may wait. One batch sends one letter a fingerprint, so more only wait behind a stalled actor.
 const MAILBOX: usize = 16;
+/// Title of the incident of those fingerprints that a project's limit turned away.
+const OVERFLOW_TITLE: &str = "Too many different errors: further new ones are counted here";
 /// Characters of a message's first line that become a title.
 const TITLE_CHARS: usize = 200;
 
@@ -55,10 +58,16 @@ impl IncidentActor {
         Self { state, samples: VecDeque::new(), place, at_work_on: None, life, deaths }
     }
 
-    fn count(&mut self, batch: &Arc<RecordBatch>, index: usize, occurrence: Occurrence) {
+    fn count(&mut self, batch: &Arc<RecordBatch>, index: usize, occurrence: Occurrence, overflow: Option<&str>) {
         crate::failpoint::count(batch.payload(index));
         let place = &self.place;
-        let ordinal = self.state.apply(occurrence, || opening(batch.payload(index), place, occurrence));
+        let ordinal = self.state.apply(occurrence, || {
+            let opening = opening(batch.payload(index), place, occurrence);
+            match overflow {
+                Some(environment) => overflowing(environment, opening),
+                None => opening,
+            }
+        });
         if ordinal == 1
             && let (Some(trace), Some(incident)) = (batch.trace(index), self.state.newest())
         {
@@ -102,6 +111,18 @@ fn opening(payload: &[u8], place: &LogPlace, occurrence: Occurrence) -> Opening 
         route: text_of(&shown.route),
         event_id: without_nul(&event.event_id),
         partition: place.partition,
+    }
+}
+
+/// The incident of those fingerprints that a project's limit turned away.
+fn overflowing(environment: &str, first: Opening) -> Opening {
+    Opening {
+        environment: environment.to_owned(),
+        fingerprint: overflow_fingerprint(environment),
+        title: OVERFLOW_TITLE.to_owned(),
+        error_code: None,
+        route: None,
+        ..first
     }
 }
 
@@ -151,7 +172,10 @@ impl Handler<Apply<Record>> for IncidentActor {
         for record in &letter.records {
             self.at_work_on = Some(record.offset());
             match record {
-                Record::Event { occurrence, .. } => self.count(&letter.batch, record.index(), *occurrence),
+                Record::Event { occurrence, .. } => self.count(&letter.batch, record.index(), *occurrence, None),
+                Record::Overflow { occurrence, environment, .. } => {
+                    self.count(&letter.batch, record.index(), *occurrence, Some(environment));
+                }
                 Record::Command { offset, command, .. } => self.state.command(*offset, command),
             }
         }
@@ -206,7 +230,7 @@ mod tests {
         let ((), text) = logged(|| {
             for (index, offset) in [(0, 0), (1, 1)] {
                 let occurred_at = DateTime::UNIX_EPOCH;
-                actor.count(&batch, index, Occurrence { offset, occurred_at, severity: Severity::Error });
+                actor.count(&batch, index, Occurrence { offset, occurred_at, severity: Severity::Error }, None);
             }
         });
         let id = &actor.state.newest().unwrap().id;

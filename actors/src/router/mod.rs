@@ -4,10 +4,13 @@
 //! go to the Flusher. When a router dies its memory is forgotten and the next tenure begins at the checkpoint.
 
 pub mod actor;
+mod admission;
 pub mod barrier;
+pub mod book;
 pub mod cut;
 pub mod dedupe;
 mod isolation;
 pub mod nursery;
+pub mod quarantine;
 pub mod sort;
 mod trace;
