@@ -29,7 +29,9 @@ fn event(number: usize, poison: bool) -> (String, String) {
 /// Records per second from the engine's start until all are handled durably.
 async fn rate(poison: bool, quarantine: QuarantinePolicy) -> f64 {
     let rig = Rig::new().await;
-    rig.send_records((0..RECORDS).map(|number| event(number, poison))).await;
+    for from in (0..RECORDS).step_by(50_000) {
+        rig.send_records((from..from + 50_000).map(|number| event(number, poison))).await;
+    }
     // The group's first assignment is not part of the drain.
     let engine = rig.engine_with(EngineConfig { batch_records: 2_000, quarantine, ..rig.config() }).await;
     rig.wait_for("SELECT (coalesce(sum(events), 0) > 0)::int::bigint AS n FROM ledger", 1).await;

@@ -3,6 +3,7 @@
 //! Header names are those of Kafka Connect (KIP-298), so that tools which know them show ours.
 
 use crate::flusher::retry::Patience;
+use futures_util::future::join_all;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -12,6 +13,9 @@ use schema::names::{self, KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT
 use schema::trace::TraceParent;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Letters that wait for their acknowledgements side by side: one after the other, each would cost a flush a round trip.
+const TOGETHER: usize = 1_000;
 
 /// One record on its way there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +64,18 @@ impl DeadLetterProducer {
         Ok(Self { producer: kafka.create()?, origin: origin.into(), topic: topic.into() })
     }
 
-    /// Sends all, in order, and tries each again until it is acknowledged.
+    /// Sends all and tries each again until it is acknowledged. They are handed over in order; one that must be tried
+    /// again may come to stand behind later ones.
     pub async fn send(&self, letters: &[DeadLetter]) {
-        for letter in letters {
-            let mut wait = Patience::default();
-            while let Err(error) = self.send_once(letter).await {
-                wait.after(&error, "a dead letter was not taken, will try again").await;
-            }
+        for together in letters.chunks(TOGETHER) {
+            join_all(together.iter().map(|letter| self.send_until_taken(letter))).await;
+        }
+    }
+
+    async fn send_until_taken(&self, letter: &DeadLetter) {
+        let mut wait = Patience::default();
+        while let Err(error) = self.send_once(letter).await {
+            wait.after(&error, "a dead letter was not taken, will try again").await;
         }
     }
 
