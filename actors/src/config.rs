@@ -1,5 +1,7 @@
 //! What the engine can be told.
 
+use crate::router::book::BookPolicy;
+use crate::router::quarantine::QuarantinePolicy;
 use crate::supervision::restart::RestartPolicy;
 pub use schema::database::Database;
 use std::time::Duration;
@@ -29,6 +31,10 @@ pub struct EngineConfig {
     pub longest_pace: Duration,
     /// IncidentActors (and as many ProjectActors) that may live with one router.
     pub residents: usize,
+    /// What bounds a project.
+    pub limits: BookPolicy,
+    /// When a fingerprint's records are no longer tried.
+    pub quarantine: QuarantinePolicy,
     /// How often a tenure may fail, and how soon it begins anew.
     pub tenure_restart: RestartPolicy,
     /// Further settings of the consumer, by librdkafka's names.
@@ -49,6 +55,8 @@ impl Default for EngineConfig {
             shortest_pace: Duration::from_millis(50),
             longest_pace: Duration::from_secs(2),
             residents: 50_000,
+            limits: BookPolicy::default(),
+            quarantine: QuarantinePolicy::default(),
             tenure_restart: RestartPolicy::default(),
             consumer_settings: Vec::new(),
         }

@@ -40,3 +40,25 @@ pub struct IncidentCommand {
     /// When core-api accepted it.
     pub received_at: DateTime<Utc>,
 }
+
+/// The value of [`QuarantineLift::kind`], which tells it from an [`IncidentCommand`].
+pub const LIFT_QUARANTINE: &str = "lift_quarantine";
+
+/// A person ends a fingerprint's quarantine: a command record too, so that it is in order with that project's events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineLift {
+    /// `"1.0"`.
+    pub schema_version: String,
+    /// ULID; its outcome stands in `command_outcomes` under this id, with an empty incident id.
+    pub command_id: String,
+    /// [`LIFT_QUARANTINE`].
+    pub kind: String,
+    /// Project.
+    pub project_id: String,
+    /// Fingerprint.
+    pub fingerprint: String,
+    /// Who gave it.
+    pub principal: String,
+    /// When it was given.
+    pub received_at: DateTime<Utc>,
+}

@@ -48,6 +48,14 @@ pub fn fingerprint(grouping: &Grouping<'_>) -> String {
     lower_hex(&hasher.finalize())
 }
 
+/// The fingerprint of the incident that takes in what a project's limit of new fingerprints turns away. It cannot be
+/// that of an event: there the environment is the last of three parts, or follows the client's own.
+pub fn overflow_fingerprint(environment: &str) -> String {
+    let mut hasher = Sha256::new_with_prefix("overflow");
+    add(&mut hasher, environment);
+    lower_hex(&hasher.finalize())
+}
+
 /// A route with `:id` for each path segment that is a number, a UUID, a ULID or long hex; query string and
 /// fragment are cut off.
 pub fn template_route(route: &str) -> String {

@@ -1,6 +1,9 @@
 //! The ledger (G6): what went into the log, as ingest counted it, against what became of it, as the engine counted it.
 //!
 //! accepted = counted + duplicate + dead-lettered + dropped(reason) + in flight, for each project.
+//!
+//! An event is accepted once however often it is handled: one that is put back out of the dead letters moves from
+//! `dead_lettered` to its new outcome in the transaction that contains it. Commands are in no line.
 
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;

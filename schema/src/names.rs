@@ -18,3 +18,19 @@ pub const RETRIES_HEADER: &str = "signals-retries";
 pub const TRACEPARENT_HEADER: &str = "traceparent";
 /// `schema_version` of the records written today.
 pub const SCHEMA_VERSION: &str = "1.0";
+
+/// Headers of a dead letter, by the names of Kafka Connect (KIP-298): the topic that the record came from.
+pub const ORIGIN_TOPIC_HEADER: &str = "__connect.errors.topic";
+/// Its partition there, as decimal text.
+pub const ORIGIN_PARTITION_HEADER: &str = "__connect.errors.partition";
+/// Its offset there, as decimal text.
+pub const ORIGIN_OFFSET_HEADER: &str = "__connect.errors.offset";
+/// The consumer group that could not handle it.
+pub const CONNECTOR_HEADER: &str = "__connect.errors.connector.name";
+/// Where it failed: `decode`, `incident`, `project` or `quarantine`.
+pub const STAGE_HEADER: &str = "__connect.errors.stage";
+/// Why, in a sentence.
+pub const REASON_HEADER: &str = "__connect.errors.exception.message";
+/// Header of a record without value in the dead-letter topic: the letter of the same origin was put back into the log,
+/// with this number in [`RETRIES_HEADER`].
+pub const RETRIED_HEADER: &str = "signals-retried";

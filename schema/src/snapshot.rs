@@ -155,3 +155,48 @@ pub struct LogGap {
     /// First offset after the hole.
     pub to_offset: i64,
 }
+
+/// A fingerprint's quarantine as it stands: absolute values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantineImage {
+    /// Project.
+    pub project_id: String,
+    /// 64 hex digits.
+    pub fingerprint: String,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Records that went to the dead letters because of it.
+    pub records: i64,
+    /// Received time of the record that brought it about.
+    pub since_at: DateTime<Utc>,
+    /// Received time of the record that ended it.
+    pub lifted_at: Option<DateTime<Utc>>,
+    /// Who ended it: an API key or a person's name; none if its time was over.
+    pub lifted_by: Option<String>,
+}
+
+/// A record that killed its incident's actor twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoisonRecord {
+    /// Its offset.
+    pub log_offset: i64,
+    /// Project.
+    pub project_id: String,
+    /// Fingerprint.
+    pub fingerprint: String,
+    /// When it was received.
+    pub received_at: DateTime<Utc>,
+}
+
+/// What bounds one project: absolute values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectLimits {
+    /// Project.
+    pub project_id: String,
+    /// Start of the window, received time.
+    pub window_start: DateTime<Utc>,
+    /// Fingerprints that it opened in this window.
+    pub newcomers: i64,
+    /// Environments that are counted by their own names.
+    pub environments: Vec<String>,
+}

@@ -95,6 +95,7 @@ fn batch(epoch: i64, from: i64, next: i64) -> FlushBatch {
         }],
         ledger: vec![LedgerDelta { project_id: "proj".into(), outcome: "counted", events: next - from }],
         gaps: vec![],
+        guards: schema::flush::Guards::default(),
     }
 }
 

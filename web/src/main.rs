@@ -4,10 +4,14 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use web::config::{SignalsConfig, section};
+use web::dlq::{DeadLetterTopic, DlqCommand};
 use web::keys::KeysCommand;
+use web::producer::LogWriter;
+use web::quarantine::QuarantineCommand;
 use web::run::{self, Role};
 use web::stack::{Stack, known_key, seed_key};
 use web::telemetry;
+use web::top::TopArgs;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -43,10 +47,18 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Dead letters: records that nobody could handle.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Fingerprints whose records are not tried any more.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// Send synthetic events; with --verify, prove that each was counted.
     Traffic(traffic::TrafficArgs),
     /// Send recorded events again.
     Replay(traffic::ReplayArgs),
+    /// Watch the engine's actors in the terminal: q ends.
+    Top(TopArgs),
 }
 
 #[actix_web::main]
@@ -76,12 +88,27 @@ async fn run_command() -> anyhow::Result<ExitCode> {
         Command::Migrate => run::migrate(Stack::named()?.database).await?,
         Command::Seed => seed().await?,
         Command::Keys(command) => {
-            let database = schema::database::pool(&Stack::named()?.database, 1)?;
+            let database = schema::database::pool(&Stack::found_database()?, 1)?;
             web::keys::run(command, &database, &mut std::io::stdout()).await?;
+        }
+        Command::Dlq(command) => {
+            let log = DeadLetterTopic { kafka: Stack::found_log()?, topic: schema::names::DLQ_TOPIC.to_owned() };
+            web::dlq::run(command, &log, &mut std::io::stdout()).await?;
+        }
+        Command::Quarantine(command) => {
+            let database = schema::database::pool(&Stack::found_database()?, 1)?;
+            let log = || Ok(LogWriter::new(Stack::found_log()?, schema::names::RAW_TOPIC)?);
+            web::quarantine::run(command, &database, log, &mut std::io::stdout()).await?;
         }
         Command::Traffic(mut arguments) => {
             default_key(&mut arguments.target)?;
             return Ok(told(&traffic::run(arguments).await?));
+        }
+        Command::Top(mut arguments) => {
+            if arguments.key.is_none() {
+                arguments.key = known_key(&section("SIGNALS_")?).map(Into::into);
+            }
+            web::top::run(arguments, &mut std::io::stdout()).await?;
         }
         Command::Replay(mut arguments) => {
             default_key(&mut arguments.target)?;

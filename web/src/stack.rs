@@ -7,6 +7,10 @@ use anyhow::Context;
 use rdkafka::ClientConfig;
 use schema::database::DatabaseConfig;
 
+/// Files of the data folder that tell other commands where the embedded servers of a running `signals up` are.
+const LOG_ADDRESS: &str = "log-address";
+const DATABASE_ADDRESS: &str = "database-address";
+
 /// Where log and database are, and what of it lives inside this process.
 pub struct Stack {
     /// The database.
@@ -57,6 +61,37 @@ impl Stack {
         Self::named()
     }
 
+    /// The log that the environment names, else that of the `signals up` which runs on the same data folder.
+    ///
+    /// # Errors
+    /// A sentence that says how there could be one.
+    pub fn found_log() -> anyhow::Result<ClientConfig> {
+        let kafka: KafkaConfig = section("")?;
+        let mut client = kafka.client();
+        if kafka.kafka_brokers.is_empty() {
+            let config: SignalsConfig = section("SIGNALS_")?;
+            let found = address(&config, LOG_ADDRESS);
+            let brokers = found.context("set KAFKA_BROKERS, or start `signals up` on the same data folder")?;
+            client.set("bootstrap.servers", brokers);
+        }
+        Ok(client)
+    }
+
+    /// The same for the database.
+    ///
+    /// # Errors
+    /// A sentence that says how there could be one.
+    pub fn found_database() -> anyhow::Result<DatabaseConfig> {
+        let database: DatabaseConfig = section("")?;
+        if !database.database_url.is_empty() {
+            return Ok(database);
+        }
+        let config: SignalsConfig = section("SIGNALS_")?;
+        let found = address(&config, DATABASE_ADDRESS);
+        let url = found.context("set DATABASE_URL, or start `signals up` on the same data folder")?;
+        Ok(DatabaseConfig::at(&url))
+    }
+
     fn of(database: DatabaseConfig, kafka: &KafkaConfig) -> Self {
         Self {
             database,
@@ -101,10 +136,12 @@ impl Stack {
         let inside = inside::Inside::start(config, database, log).await?;
         if let Some(postgres) = &inside.postgres {
             self.database = DatabaseConfig::at(postgres.url());
+            embedded::secret::write(&config.data_dir.join(DATABASE_ADDRESS), postgres.url())?;
             self.description.push(format!("database   embedded PostgreSQL in {}", postgres.folder().display()));
         }
         if let Some(log) = &inside.log {
             self.kafka.set("bootstrap.servers", log.brokers());
+            embedded::secret::write(&config.data_dir.join(LOG_ADDRESS), log.brokers())?;
             let settings = EmbeddedLog::consumer_settings().iter();
             self.consumer_settings = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             self.layout = Layout { partitions: PARTITIONS, replication: 1 };
@@ -153,6 +190,13 @@ pub fn known_key(config: &SignalsConfig) -> Option<String> {
     }
     let key = std::fs::read_to_string(config.data_dir.join("demo-api-key")).ok()?;
     Some(key.trim().to_owned()).filter(|key| !key.is_empty())
+}
+
+/// What a file of the data folder says; one that is left from a process that was killed leads to a server that does not
+/// answer, which whoever asks it will say.
+fn address(config: &SignalsConfig, file: &str) -> Option<String> {
+    let text = std::fs::read_to_string(config.data_dir.join(file)).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 #[cfg(feature = "embedded")]

@@ -1,7 +1,7 @@
 //! Bytes of a record -> what the engine routes by. Pure.
 
 use chrono::{DateTime, Utc};
-use schema::command::IncidentCommand;
+use schema::command::{IncidentCommand, LIFT_QUARANTINE, QuarantineLift};
 use schema::envelope::Envelope;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -60,11 +60,41 @@ pub fn decode_event(payload: &[u8]) -> Result<Envelope<'_>, Undecodable> {
     Ok(event)
 }
 
+/// What a person can tell the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// For an incident.
+    Incident(IncidentCommand),
+    /// For the router.
+    Lift(QuarantineLift),
+}
+
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+}
+
 /// Decodes a person's command.
 ///
 /// # Errors
 /// [`Undecodable`].
-pub fn decode_command(payload: &[u8]) -> Result<IncidentCommand, Undecodable> {
+pub fn decode_command(payload: &[u8]) -> Result<Command, Undecodable> {
+    let failed = |cause| Undecodable::Json { expected: "command", cause };
+    let Kind { kind } = serde_json::from_slice(payload).map_err(failed)?;
+    if kind != LIFT_QUARANTINE {
+        return decode_incident_command(payload).map(Command::Incident);
+    }
+    let lift: QuarantineLift = serde_json::from_slice(payload).map_err(failed)?;
+    name("project_id", &lift.project_id)?;
+    name("fingerprint", &lift.fingerprint)?;
+    name("command_id", &lift.command_id)?;
+    name("principal", &lift.principal)?;
+    time("received_at", lift.received_at)?;
+    Ok(Command::Lift(lift))
+}
+
+fn decode_incident_command(payload: &[u8]) -> Result<IncidentCommand, Undecodable> {
     let command: IncidentCommand =
         serde_json::from_slice(payload).map_err(|cause| Undecodable::Json { expected: "command", cause })?;
     name("project_id", &command.project_id)?;
@@ -131,6 +161,22 @@ mod tests {
         let mut json: serde_json::Value = serde_json::from_str(whole).unwrap();
         json[member] = serde_json::from_str(value).unwrap();
         json.to_string()
+    }
+
+    #[test]
+    fn commands_are_told_apart_by_their_kind() {
+        let lift = r#"{"schema_version":"1.0","command_id":"c","kind":"lift_quarantine","project_id":"p","fingerprint":"f",
+            "principal":"me","received_at":"2026-11-24T05:00:00Z"}"#;
+        assert!(matches!(decode_command(lift.as_bytes()), Ok(Command::Lift(lift)) if lift.principal == "me"));
+        let incident = lift
+            .replace("lift_quarantine", "resolve")
+            .replace("\"project_id\"", "\"incident_id\":\"i\",\"project_id\"");
+        assert!(
+            matches!(decode_command(incident.as_bytes()), Ok(Command::Incident(command)) if command.incident_id == "i")
+        );
+        let nameless = lift.replace("\"p\"", "\"\"");
+        assert!(decode_command(nameless.as_bytes()).unwrap_err().to_string().contains("project_id"));
+        assert!(decode_command(b"{}").is_err());
     }
 
     #[test]

@@ -3,15 +3,19 @@
 //! Header names are those of Kafka Connect (KIP-298), so that tools which know them show ours.
 
 use crate::flusher::retry::Patience;
+use futures_util::future::join_all;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
-use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADER};
+use schema::names::{self, KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADER};
 use schema::trace::TraceParent;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Letters that wait for their acknowledgements side by side: one after the other, each would cost a flush a round trip.
+const TOGETHER: usize = 1_000;
 
 /// One record on its way there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +64,18 @@ impl DeadLetterProducer {
         Ok(Self { producer: kafka.create()?, origin: origin.into(), topic: topic.into() })
     }
 
-    /// Sends all, in order, and tries each again until it is acknowledged.
+    /// Sends all and tries each again until it is acknowledged. They are handed over in order; one that must be tried
+    /// again may come to stand behind later ones.
     pub async fn send(&self, letters: &[DeadLetter]) {
-        for letter in letters {
-            let mut wait = Patience::default();
-            while let Err(error) = self.send_once(letter).await {
-                wait.after(&error, "a dead letter was not taken, will try again").await;
-            }
+        for together in letters.chunks(TOGETHER) {
+            join_all(together.iter().map(|letter| self.send_until_taken(letter))).await;
+        }
+    }
+
+    async fn send_until_taken(&self, letter: &DeadLetter) {
+        let mut wait = Patience::default();
+        while let Err(error) = self.send_once(letter).await {
+            wait.after(&error, "a dead letter was not taken, will try again").await;
         }
     }
 
@@ -82,12 +91,12 @@ impl DeadLetterProducer {
 
 fn headers(letter: &DeadLetter, origin: &str) -> OwnedHeaders {
     let texts = [
-        ("__connect.errors.topic", origin.to_owned()),
-        ("__connect.errors.partition", letter.partition.to_string()),
-        ("__connect.errors.offset", letter.offset.to_string()),
-        ("__connect.errors.connector.name", schema::names::ENGINE_GROUP.to_owned()),
-        ("__connect.errors.stage", letter.stage.to_owned()),
-        ("__connect.errors.exception.message", letter.reason.clone()),
+        (names::ORIGIN_TOPIC_HEADER, origin.to_owned()),
+        (names::ORIGIN_PARTITION_HEADER, letter.partition.to_string()),
+        (names::ORIGIN_OFFSET_HEADER, letter.offset.to_string()),
+        (names::CONNECTOR_HEADER, names::ENGINE_GROUP.to_owned()),
+        (names::STAGE_HEADER, letter.stage.to_owned()),
+        (names::REASON_HEADER, letter.reason.clone()),
         (RETRIES_HEADER, letter.retries.to_string()),
     ];
     let mut headers = OwnedHeaders::new_with_capacity(texts.len() + 2);

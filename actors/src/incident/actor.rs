@@ -8,6 +8,7 @@ use crate::consumer::decode::{Shown, decode_event, text_of, without_nul};
 use crate::supervision::mail::{Apply, Birth, Describe, Leave, Placed, TakeSnapshot};
 use actix::{Actor, ActorContext, Context, Handler};
 use schema::envelope::Envelope;
+use schema::fingerprint::overflow_fingerprint;
 use schema::flush::SAMPLES_KEPT;
 use schema::snapshot::{IncidentSnapshot, Sample};
 use std::collections::VecDeque;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 
 /// Letters that may wait. One batch sends one letter a fingerprint, so more only wait behind a stalled actor.
 pub(crate) const MAILBOX: usize = 16;
+/// Title of the incident of those fingerprints that a project's limit turned away.
+const OVERFLOW_TITLE: &str = "Too many different errors: further new ones are counted here";
 /// Characters of a message's first line that become a title.
 const TITLE_CHARS: usize = 200;
 
@@ -53,10 +56,16 @@ impl IncidentActor {
         Self { state, samples: VecDeque::new(), place, at_work_on: None, birth }
     }
 
-    fn count(&mut self, batch: &Arc<RecordBatch>, index: usize, occurrence: Occurrence) {
+    fn count(&mut self, batch: &Arc<RecordBatch>, index: usize, occurrence: Occurrence, overflow: Option<&str>) {
         crate::failpoint::count(batch.payload(index));
         let place = &self.place;
-        let ordinal = self.state.apply(occurrence, || opening(batch.payload(index), place, occurrence));
+        let ordinal = self.state.apply(occurrence, || {
+            let opening = opening(batch.payload(index), place, occurrence);
+            match overflow {
+                Some(environment) => overflowing(environment, opening),
+                None => opening,
+            }
+        });
         if ordinal == 1
             && let (Some(trace), Some(incident)) = (batch.trace(index), self.state.newest())
         {
@@ -103,6 +112,18 @@ fn opening(payload: &[u8], place: &LogPlace, occurrence: Occurrence) -> Opening 
     }
 }
 
+/// The incident of those fingerprints that a project's limit turned away.
+fn overflowing(environment: &str, first: Opening) -> Opening {
+    Opening {
+        environment: environment.to_owned(),
+        fingerprint: overflow_fingerprint(environment),
+        title: OVERFLOW_TITLE.to_owned(),
+        error_code: None,
+        route: None,
+        ..first
+    }
+}
+
 fn title(event: &Envelope<'_>) -> String {
     let line = event.message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("(no message)");
     without_nul(&line.chars().take(TITLE_CHARS).collect::<String>())
@@ -145,7 +166,10 @@ impl Handler<Apply<Record>> for IncidentActor {
         for record in &letter.records {
             self.at_work_on = Some(record.offset());
             match record {
-                Record::Event { occurrence, .. } => self.count(&letter.batch, record.index(), *occurrence),
+                Record::Event { occurrence, .. } => self.count(&letter.batch, record.index(), *occurrence, None),
+                Record::Overflow { occurrence, environment, .. } => {
+                    self.count(&letter.batch, record.index(), *occurrence, Some(environment));
+                }
                 Record::Command { offset, command, .. } => self.state.command(*offset, command),
             }
         }
@@ -224,7 +248,7 @@ mod tests {
         let ((), text) = logged(|| {
             for (index, offset) in [(0, 0), (1, 1)] {
                 let occurred_at = DateTime::UNIX_EPOCH;
-                actor.count(&batch, index, Occurrence { offset, occurred_at, severity: Severity::Error });
+                actor.count(&batch, index, Occurrence { offset, occurred_at, severity: Severity::Error }, None);
             }
         });
         let id = &actor.state.newest().unwrap().id;

@@ -5,6 +5,7 @@ use crate::supervision::mail::Placed;
 use schema::command::IncidentCommand;
 use schema::snapshot::Sample;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// One record for this fingerprint.
@@ -16,6 +17,16 @@ pub enum Record {
         index: u32,
         /// What is counted.
         occurrence: Occurrence,
+    },
+    /// An error event of a fingerprint that the project's limit turned away: it is counted by the incident of all
+    /// such fingerprints of its environment.
+    Overflow {
+        /// Place in the batch.
+        index: u32,
+        /// What is counted.
+        occurrence: Occurrence,
+        /// Environment of the overflow incident.
+        environment: Arc<str>,
     },
     /// A person's command.
     Command {
@@ -31,13 +42,13 @@ pub enum Record {
 impl Placed for Record {
     fn offset(&self) -> i64 {
         match self {
-            Self::Event { occurrence, .. } => occurrence.offset,
+            Self::Event { occurrence, .. } | Self::Overflow { occurrence, .. } => occurrence.offset,
             Self::Command { offset, .. } => *offset,
         }
     }
 
     fn index(&self) -> usize {
-        let (Self::Event { index, .. } | Self::Command { index, .. }) = self;
+        let (Self::Event { index, .. } | Self::Overflow { index, .. } | Self::Command { index, .. }) = self;
         usize::try_from(*index).unwrap_or(usize::MAX)
     }
 }

@@ -3,11 +3,14 @@
 //! Runs as one task on an arbiter with its children beside it. It ends when its inbox closes (the partition was revoked
 //! or the process stops), after a last flush; or when the fence refuses it.
 
+use super::admission::Rows;
 use super::barrier::{BarrierPolicy, Pressure};
+use super::book::Book;
 use super::cut::Gathered;
 use super::dedupe::DedupeWindow;
-use super::isolation::Strikes;
+use super::isolation::{Bases, Strikes};
 use super::nursery::{Child, Nursery};
+use super::quarantine::Quarantine;
 use super::report::Question;
 use super::sort::Sorter;
 use super::trace;
@@ -15,7 +18,6 @@ use crate::config::{Database, EngineConfig};
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::progress::{Progress, Step};
 use crate::flusher::messages::{Flush, FlusherAddress};
-use crate::flusher::retry::Patience;
 use crate::incident::actor::{IncidentActor, LogPlace};
 use crate::incident::messages::{Portrait as IncidentPortrait, Record, Snapshot};
 use crate::metrics::RouterMeters;
@@ -23,8 +25,7 @@ use crate::project::actor::ProjectActor;
 use crate::project::messages::{Minutes, Observation, Portrait as ProjectPortrait};
 use crate::supervision::chronicle::{Alive, Chronicle};
 use crate::supervision::kind::Kind;
-use hashbrown::HashMap;
-use schema::flush::{CheckpointAdvance, Committed, FlushError, SAMPLES_KEPT};
+use schema::flush::{CheckpointAdvance, Committed, FlushError, Guards, SAMPLES_KEPT};
 use schema::snapshot::{IncidentSnapshot, LogGap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -104,17 +105,18 @@ pub(super) struct InFlight {
 #[expect(missing_debug_implementations, reason = "a database connection has no Debug")]
 pub struct PartitionRouter {
     pub(super) title: Title,
-    config: Arc<EngineConfig>,
-    database: Database,
+    pub(super) config: Arc<EngineConfig>,
+    pub(super) database: Database,
     flusher: FlusherAddress,
-    progress: Arc<Progress>,
+    pub(super) progress: Arc<Progress>,
     pub(super) chronicle: Arc<Chronicle>,
     place: Arc<LogPlace>,
-    sorter: Sorter,
+    pub(super) sorter: Sorter,
     pub(super) incidents: Nursery<IncidentActor>,
     pub(super) projects: Nursery<ProjectActor>,
     pub(super) gathered: Gathered,
     pub(super) strikes: Strikes,
+    pub(super) bases: Bases,
     position: i64,
     is_caught_up: bool,
     pub(super) in_flight: Option<InFlight>,
@@ -132,7 +134,7 @@ impl PartitionRouter {
         Self {
             position: title.next_offset,
             place: Arc::new(LogPlace { topic: title.topic.to_string(), partition: title.partition }),
-            sorter: Sorter::new(title.partition, window),
+            sorter: Sorter::new(title.partition, window, Quarantine::new(config.quarantine), Book::new(config.limits)),
             meters: RouterMeters::of(title.partition),
             title,
             config,
@@ -145,6 +147,7 @@ impl PartitionRouter {
             chronicle,
             gathered: Gathered::default(),
             strikes: Strikes::default(),
+            bases: Bases::default(),
             is_caught_up: false,
             in_flight: None,
             last_cut: Instant::now(),
@@ -161,6 +164,7 @@ impl PartitionRouter {
         mut inbox: mpsc::Receiver<RecordBatch>,
         mut questions: mpsc::Receiver<Question>,
     ) -> Result<(), TenureError> {
+        self.recall().await;
         loop {
             self.progress.enter(Step::Waiting);
             let has_room = self.gathered.records < self.config.flush_records;
@@ -208,16 +212,20 @@ impl PartitionRouter {
         crate::failpoint::stall(&batch).await;
         let batch = Arc::new(batch);
         let before = self.gathered.records;
+        let mut later = Vec::new();
         for (index, (raw, payload)) in batch.iter().enumerate() {
             if raw.offset < self.title.next_offset {
                 self.sorter.remember(raw, payload);
             } else if raw.offset >= self.position {
                 self.advance(raw.offset);
-                self.draft(&batch, index);
+                if let Some(sorted) = self.sorter.sort(&batch, index, &mut self.gathered) {
+                    self.draft_or_keep(sorted, &mut later);
+                }
             }
         }
         self.arrived(&batch, self.gathered.records.saturating_sub(before));
-        self.wake().await;
+        let rows = self.admit(later).await;
+        self.wake(rows).await;
         self.progress.enter(Step::Routing);
         for slot in self.incidents.deliver(&batch).await {
             self.revive_incident(slot).await?;
@@ -249,24 +257,22 @@ impl PartitionRouter {
         self.gathered.records += 1;
     }
 
-    fn draft(&mut self, batch: &RecordBatch, index: usize) {
-        let Some(sorted) = self.sorter.sort(batch, index, &mut self.gathered) else { return };
-        if let Some(observation) = sorted.observation {
-            self.projects.draft(&sorted.project, "", observation);
-        }
-        if let Some((fingerprint, record)) = sorted.incident {
-            self.incidents.draft(&sorted.project, &fingerprint, record);
-        }
-    }
-
-    /// Starts a child for each key that has none, all incidents' rows loaded with one query.
-    async fn wake(&mut self) {
+    /// Starts a child for each key that has none; rows that are not there yet are loaded with one query.
+    async fn wake(&mut self, mut rows: Rows) {
         for slot in self.projects.take_unborn() {
             self.bear_project(slot);
         }
         let unborn = self.incidents.take_unborn();
-        if !unborn.is_empty() {
-            self.bear_incidents(&unborn).await;
+        let missing: Vec<_> = unborn.iter().filter_map(|slot| self.incidents.key(*slot)).collect();
+        let missing: Vec<(&str, &str)> = missing
+            .into_iter()
+            .filter(|key| !rows.contains_key(*key))
+            .map(|(project, fingerprint)| (&**project, &**fingerprint))
+            .collect();
+        rows.extend(self.load(&missing).await);
+        for slot in unborn {
+            let row = self.incidents.key(slot).and_then(|key| rows.remove(key)).flatten();
+            self.bear_incident(slot, row);
         }
     }
 
@@ -276,37 +282,9 @@ impl PartitionRouter {
         self.projects.bear(slot, |birth| ProjectActor::new(project, birth));
     }
 
-    pub(super) async fn bear_incidents(&mut self, slots: &[usize]) {
-        let mut rows = self.load(slots).await;
-        for &slot in slots {
-            let row = self.incidents.key(slot).and_then(|key| rows.remove(key));
-            let place = Arc::clone(&self.place);
-            self.incidents.bear(slot, |birth| IncidentActor::new(row, place, birth));
-        }
-    }
-
-    async fn load(&self, slots: &[usize]) -> HashMap<super::nursery::Key, IncidentSnapshot> {
-        let keys: Vec<_> = slots.iter().filter_map(|slot| self.incidents.key(*slot)).collect();
-        let projects: Vec<&str> = keys.iter().map(|key| &*key.0).collect();
-        let fingerprints: Vec<&str> = keys.iter().map(|key| &*key.1).collect();
-        self.progress.enter(Step::Waking);
-        let mut wait = Patience::default();
-        loop {
-            let loaded = match self.database.get().await {
-                Ok(mut connection) => schema::wake::newest_incidents(&mut connection, &projects, &fingerprints)
-                    .await
-                    .map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            match loaded {
-                Ok(rows) => {
-                    let key =
-                        |row: &IncidentSnapshot| (row.project_id.as_str().into(), row.fingerprint.as_str().into());
-                    return rows.into_iter().map(|row| (key(&row), row)).collect();
-                }
-                Err(error) => wait.after(&error, "cannot load incidents, will try again").await,
-            }
-        }
+    pub(super) fn bear_incident(&mut self, slot: usize, row: Option<IncidentSnapshot>) {
+        let place = Arc::clone(&self.place);
+        self.incidents.bear(slot, |birth| IncidentActor::new(row, place, birth));
     }
 
     /// A consistent cut at `position` through all dirty children, on its way in one transaction.
@@ -325,7 +303,9 @@ impl PartitionRouter {
         let (measures, spans) = (gathered.take_measures(), std::mem::take(&mut gathered.spans));
         let checkpoint = self.checkpoint(&gathered);
         let next_offset = checkpoint.next_offset;
-        let (batch, dead_letters) = gathered.into_batch(checkpoint, incidents, projects);
+        let (quarantines, poison) = self.sorter.quarantine.take_changes();
+        let guards = Guards { quarantines, poison, limits: self.sorter.book.take_changes() };
+        let (batch, dead_letters) = gathered.into_batch(checkpoint, guards, incidents, projects);
         let (reply, answer) = oneshot::channel();
         self.progress.set_flushing(true);
         self.progress.set_undurable(0);
@@ -365,7 +345,10 @@ impl PartitionRouter {
         self.progress.enter(Step::MakingRoom);
         let incidents = self.incidents.make_room(self.config.residents).await;
         let projects = self.projects.make_room(self.config.residents).await;
+        let resident = &self.projects;
+        self.sorter.book.make_room(self.config.residents, |project| resident.find(project, "").is_some());
         if incidents + projects > 0 {
+            self.bases.forget();
             tracing::debug!(partition = self.title.partition, incidents, projects, "idle children made room");
             self.progress.set_routed(self.position, self.gathered.records, self.incidents.len());
         }

@@ -1,4 +1,9 @@
 //! What a tenure has gathered since its last cut, besides what its children hold; and how answers become a batch. Pure.
+//!
+//! The ledger's sum stays closed through retries: a record that was put back out of the dead letters was accepted once
+//! and stands under `dead_lettered`; with its new outcome, in the same cut, it leaves that line
+//! ([`Gathered::take_back`]). Put back twice under the same attempt, the second is no event of its own and changes
+//! nothing.
 
 use crate::dead_letter::DeadLetter;
 use crate::flusher::messages::Measures;
@@ -7,8 +12,8 @@ use crate::project::messages::{BucketKey, Minutes};
 use crate::project::state::metric_name;
 use chrono::{DateTime, Utc};
 use hashbrown::HashMap;
-use schema::flush::{CheckpointAdvance, FlushBatch};
-use schema::snapshot::{BucketDelta, LedgerDelta, LogGap};
+use schema::flush::{CheckpointAdvance, FlushBatch, Guards};
+use schema::snapshot::{BucketDelta, CommandOutcome, LedgerDelta, LogGap};
 use tracing::Span;
 
 /// What can become of a record; the ledger's `outcome`.
@@ -40,6 +45,8 @@ pub struct Gathered {
     undone: Vec<(Box<str>, BucketKey)>,
     /// Holes met.
     pub gaps: Vec<LogGap>,
+    /// Answers to commands that the router itself obeyed.
+    pub outcomes: Vec<CommandOutcome>,
     /// Records that could not be handled.
     pub dead_letters: Vec<DeadLetter>,
     /// Records routed.
@@ -67,6 +74,11 @@ impl Gathered {
     /// Adds one event to a line of the ledger.
     pub fn enter(&mut self, project: &str, outcome: Outcome) {
         self.add(project, outcome, 1);
+    }
+
+    /// A record that was put back has a new outcome: it is in the dead letters no longer.
+    pub fn take_back(&mut self, project: &str) {
+        self.add(project, Outcome::DeadLettered, -1);
     }
 
     /// A record that had been counted since the last cut turns out to be a dead letter.
@@ -110,19 +122,22 @@ impl Gathered {
     pub fn into_batch(
         self,
         checkpoint: CheckpointAdvance,
+        guards: Guards,
         incidents: Vec<Snapshot>,
         mut projects: Vec<Minutes>,
     ) -> (FlushBatch, Vec<DeadLetter>) {
+        let ledger = self.ledger();
         let mut batch = FlushBatch {
             checkpoint,
             incidents: Vec::with_capacity(incidents.len()),
             opened: Vec::new(),
             samples: Vec::new(),
             transitions: Vec::new(),
-            outcomes: Vec::new(),
+            outcomes: self.outcomes,
             buckets: Vec::new(),
-            ledger: self.ledger(),
+            ledger,
             gaps: self.gaps,
+            guards,
         };
         for snapshot in incidents {
             add_incident(&mut batch, snapshot);

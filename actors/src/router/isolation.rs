@@ -2,15 +2,19 @@
 //! record that kills twice goes to the dead letters; nobody else notices.
 
 use super::actor::{PartitionRouter, TenureError};
+use super::quarantine::Kill;
 use super::sort::dead_letter;
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::decode::decode_event;
-use crate::incident::messages::Snapshot;
+use crate::incident::messages::{Record, Snapshot};
 use crate::metrics;
 use crate::project::messages::Minutes;
 use crate::supervision::kind::Kind;
-use crate::supervision::mail::Death;
+use crate::supervision::mail::{Death, Placed};
 use hashbrown::HashMap;
+use schema::envelope::Envelope;
+use schema::fingerprint::overflow_fingerprint;
+use schema::snapshot::IncidentSnapshot;
 use std::sync::Arc;
 
 /// A record may kill a child once; an accident is not its fault.
@@ -51,6 +55,39 @@ impl Strikes {
     }
 }
 
+/// Rows as of the last cut, of incidents that died lately: one that dies of record after record is built anew without
+/// asking the database, and without waiting for a flush.
+#[derive(Debug, Default)]
+pub(super) struct Bases(HashMap<usize, Option<IncidentSnapshot>>);
+
+/// Incidents whose base is held.
+const BASES: usize = 1_000;
+
+impl Bases {
+    /// To be called when slots may be given to others.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    fn get(&self, slot: usize) -> Option<Option<IncidentSnapshot>> {
+        self.0.get(&slot).cloned()
+    }
+
+    fn keep(&mut self, slot: usize, row: Option<IncidentSnapshot>) {
+        if self.0.len() >= BASES {
+            self.0.clear();
+        }
+        self.0.insert(slot, row);
+    }
+
+    /// A cut contains this.
+    fn advance(&mut self, slot: usize, answer: &Snapshot) {
+        if let (Some(base), Some(newest)) = (self.0.get_mut(&slot), answer.changes.incidents.last()) {
+            *base = Some(newest.clone());
+        }
+    }
+}
+
 impl PartitionRouter {
     /// Gives the incident in `slot` a new life, without the records that have killed it twice.
     pub(super) async fn revive_incident(&mut self, slot: usize) -> Result<(), TenureError> {
@@ -64,13 +101,24 @@ impl PartitionRouter {
                 }
                 self.strikes.check(Some(&death))?;
             }
-            // The durable row must be that of the last cut: the letters continue exactly there.
-            self.settle().await?;
-            self.bear_incidents(&[slot]).await;
+            let base = self.base(slot).await?;
+            self.bear_incident(slot, base);
             if self.incidents.repeat(slot).await {
                 return Ok(());
             }
         }
+    }
+
+    /// The row of the last cut: the letters continue exactly there.
+    async fn base(&mut self, slot: usize) -> Result<Option<IncidentSnapshot>, TenureError> {
+        if let Some(row) = self.bases.get(slot) {
+            return Ok(row);
+        }
+        self.settle().await?;
+        let Some((project, fingerprint)) = self.incidents.key(slot).cloned() else { return Ok(None) };
+        let row = self.load(&[(&project, &fingerprint)]).await.into_values().next().flatten();
+        self.bases.keep(slot, row.clone());
+        Ok(row)
     }
 
     fn bury_for_incident(&mut self, death: &Death, offset: i64) {
@@ -82,9 +130,59 @@ impl PartitionRouter {
             return;
         };
         self.gathered.bury(&event.project_id, letter);
-        // Its project has counted it already, in this very cut.
+        self.undo(&event);
+        let kill = Kill {
+            offset,
+            project: &event.project_id,
+            fingerprint: &event.fingerprint,
+            received_at: event.received_at,
+            message: &death.message,
+        };
+        if self.sorter.quarantine.note(kill) {
+            tracing::error!(
+                partition = self.title.partition, offset, project = %event.project_id, fingerprint = %event.fingerprint,
+                "the fingerprint is quarantined"
+            );
+            self.bury_what_follows(death.life.slot, offset, &event);
+        }
+    }
+
+    /// Its project has counted the event already, in this very cut.
+    fn undo(&mut self, event: &Envelope<'_>) {
         let minute = event.occurred_at.timestamp().div_euclid(60);
-        self.gathered.undo(&event.project_id, (minute, event.event_type, Arc::from(&*event.environment)));
+        let environment = self.sorter.book.environment(&event.project_id, &event.environment);
+        self.gathered.undo(&event.project_id, (minute, event.event_type, environment));
+    }
+
+    /// The records of a fingerprint that is quarantined from `offset` on were sent before that was known. All of them
+    /// are still with the letters: no cut can have passed the record that killed. So the quarantine begins at the
+    /// same record, however the log was cut into batches.
+    fn bury_what_follows(&mut self, slot: usize, offset: i64, killer: &Envelope<'_>) {
+        let quarantine = &mut self.sorter.quarantine;
+        let mut held = |batch: &RecordBatch, record: &Record| {
+            if record.offset() <= offset || matches!(record, Record::Command { .. }) {
+                return None;
+            }
+            let event = decode_event(batch.payload(record.index())).ok()?;
+            // The overflow incident counts other fingerprints too.
+            let is_its = event.fingerprint == killer.fingerprint;
+            is_its.then(|| quarantine.holds(&event.project_id, &event.fingerprint, event.received_at)).flatten()
+        };
+        let mut reason = String::new();
+        let follows = self.incidents.remove_records(slot, |batch, record| match held(batch, record) {
+            Some(why) => {
+                reason = why;
+                true
+            }
+            None => false,
+        });
+        for (batch, index) in follows {
+            let letter = dead_letter(self.title.partition, &batch, index, "quarantine", reason.clone());
+            self.gathered.bury(&killer.project_id, letter);
+            if let Ok(event) = decode_event(batch.payload(index)) {
+                self.undo(&event);
+            }
+        }
     }
 
     /// Gives the project in `slot` a new life, without the records that have killed it twice.
@@ -119,10 +217,13 @@ impl PartitionRouter {
         let letter = dead_letter(self.title.partition, batch, index, "project", death.message.clone());
         self.gathered.bury(&event.project_id, letter);
         // Its own incident has counted it: that one is built anew without it. No other is touched.
-        if let Some(incident) = self.incidents.find(&event.project_id, &event.fingerprint)
-            && self.incidents.remove_record(incident, offset).is_some()
-        {
-            self.revive_incident(incident).await?;
+        let environment = self.sorter.book.environment(&event.project_id, &event.environment);
+        for fingerprint in [&*event.fingerprint, &overflow_fingerprint(&environment)] {
+            if let Some(incident) = self.incidents.find(&event.project_id, fingerprint)
+                && self.incidents.remove_record(incident, offset).is_some()
+            {
+                return self.revive_incident(incident).await;
+            }
         }
         Ok(())
     }
@@ -136,7 +237,10 @@ impl PartitionRouter {
             let mut dead = Vec::new();
             for (slot, answer) in self.incidents.ask(&asked, samples).await {
                 match answer {
-                    Some(answer) => answers.push(answer),
+                    Some(answer) => {
+                        self.bases.advance(slot, &answer);
+                        answers.push(answer);
+                    }
                     None => dead.push(slot),
                 }
             }

@@ -4,12 +4,16 @@
 //! go to the Flusher. When a router dies its memory is forgotten and the next tenure begins at the checkpoint.
 
 pub mod actor;
+mod admission;
 pub mod barrier;
+pub mod book;
 pub mod cut;
 pub mod dedupe;
+mod delivery;
 mod isolation;
 pub mod nursery;
 mod page;
+pub mod quarantine;
 pub mod report;
 pub mod sort;
 mod trace;

@@ -2,6 +2,7 @@
 //!
 //! A child is addressed by its slot, found once a record; a fingerprint is hashed once on its way.
 
+use super::delivery::{question, send};
 use super::report::Row;
 use crate::consumer::batch::RecordBatch;
 use crate::metrics;
@@ -41,8 +42,9 @@ pub trait Child:
 /// (project, fingerprint); a ProjectActor's fingerprint is empty.
 pub type Key = (Box<str>, Box<str>);
 
-#[derive(Hash)]
-struct KeyRef<'a>(&'a str, &'a str);
+/// A [`Key`] to look with.
+#[derive(Debug, Hash)]
+pub(super) struct KeyRef<'a>(pub &'a str, pub &'a str);
 
 impl Equivalent<Key> for KeyRef<'_> {
     fn equivalent(&self, key: &Key) -> bool {
@@ -61,6 +63,19 @@ struct Resident<C: Child> {
     last_used: u64,
     /// The same for an operator; nothing is decided by it.
     used_at: Instant,
+}
+
+impl<C: Child> Resident<C> {
+    /// What is left of a letter whose records were all taken out need not be sent again. One stays: a child without
+    /// letters counts as clean.
+    fn drop_empty_letters(&mut self) {
+        let full = self.since_cut.iter().filter(|letter| !letter.records.is_empty()).count();
+        if full > 0 {
+            self.since_cut.retain(|letter| !letter.records.is_empty());
+        } else {
+            self.since_cut.truncate(1);
+        }
+    }
 }
 
 /// Children by slot.
@@ -109,6 +124,20 @@ impl<C: Child> Nursery<C> {
             Some(slot) => *slot,
             None => self.enter((project.into(), fingerprint.into())),
         };
+        self.add(slot, record);
+    }
+
+    /// The same if there is such a child; else the record comes back.
+    ///
+    /// # Errors
+    /// The record.
+    pub fn draft_known(&mut self, project: &str, fingerprint: &str, record: C::Record) -> Result<(), C::Record> {
+        let Some(slot) = self.find(project, fingerprint) else { return Err(record) };
+        self.add(slot, record);
+        Ok(())
+    }
+
+    fn add(&mut self, slot: usize, record: C::Record) {
         let Some(resident) = self.residents.get_mut(slot) else { return };
         if resident.draft.is_empty() {
             self.touched.push(slot);
@@ -240,7 +269,28 @@ impl<C: Child> Nursery<C> {
         let rest = letter.records.iter().filter(|record| record.offset() != offset).cloned().collect();
         let batch = Arc::clone(&letter.batch);
         *letter = Arc::new(Letter { batch: Arc::clone(&batch), records: rest });
+        resident.drop_empty_letters();
         Some((batch, index))
+    }
+
+    /// Takes all records that `goes` names out of a child's letters, with their batches and indexes.
+    pub fn remove_records(
+        &mut self,
+        slot: usize,
+        mut goes: impl FnMut(&RecordBatch, &C::Record) -> bool,
+    ) -> Vec<(Arc<RecordBatch>, usize)> {
+        let mut removed = Vec::new();
+        let Some(resident) = self.residents.get_mut(slot) else { return removed };
+        for letter in &mut resident.since_cut {
+            let (out, rest): (Vec<_>, Vec<_>) =
+                letter.records.iter().cloned().partition(|record| goes(&letter.batch, record));
+            if !out.is_empty() {
+                removed.extend(out.iter().map(|record| (Arc::clone(&letter.batch), record.index())));
+                *letter = Arc::new(Letter { batch: Arc::clone(&letter.batch), records: rest.into() });
+            }
+        }
+        resident.drop_empty_letters();
+        removed
     }
 
     /// Children held now.
@@ -321,33 +371,5 @@ impl<C: Child> Nursery<C> {
         }
         self.passivated.increment(u64::try_from(gone).unwrap_or(u64::MAX));
         gone
-    }
-}
-
-/// False if the child is dead.
-async fn send<C: Child>(address: &Addr<C>, letter: Arc<Letter<C::Record>>, full_box: &Histogram) -> bool {
-    match address.try_send(Apply(letter)) {
-        Ok(()) => true,
-        Err(actix::prelude::SendError::Closed(_)) => false,
-        // `send` keeps the letter that a full box refuses until it is taken.
-        Err(actix::prelude::SendError::Full(letter)) => {
-            let began = Instant::now();
-            let is_taken = address.send(letter).await.is_ok();
-            full_box.record(began.elapsed());
-            is_taken
-        }
-    }
-}
-
-/// Puts a question into a box in its turn; a dead child drops it, which the asker notices at the reply.
-async fn question<C, M>(address: &Addr<C>, mut question: M)
-where
-    C: Actor<Context = Context<C>> + Handler<M>,
-    M: actix::Message<Result = ()> + Send + 'static,
-{
-    // Not `send`: what it cannot enqueue at once may be overtaken by a later letter.
-    while let Err(actix::prelude::SendError::Full(refused)) = address.try_send(question) {
-        question = refused;
-        tokio::task::yield_now().await;
     }
 }

@@ -1,44 +1,52 @@
-//! Where a record goes: decoded, checked against the window, reduced to what each child counts. Pure.
+//! Where a record goes: decoded, checked against the window and the quarantines, reduced to what each child counts.
+//! Pure.
 
+use super::book::Book;
 use super::cut::{Gathered, Outcome};
 use super::dedupe::{DedupeWindow, dedupe_key};
+use super::quarantine::Quarantine;
 use crate::consumer::batch::{RawRecord, RecordBatch};
-use crate::consumer::decode::{Identity, decode_command, decode_event};
+use crate::consumer::decode::{Command, Identity, decode_command, decode_event};
 use crate::dead_letter::DeadLetter;
 use crate::incident::messages::Record;
 use crate::incident::state::Occurrence;
 use crate::project::messages::Observation;
-use hashbrown::HashMap;
+use chrono::{DateTime, Utc};
+use schema::envelope::Envelope;
 use schema::event::EventType;
 use std::borrow::Cow;
 use std::sync::Arc;
-
-/// Environments whose names are kept once for all; a client that invents more pays for its own copies.
-const ENVIRONMENTS: usize = 1_000;
 
 /// What one record asks for.
 #[derive(Debug)]
 pub struct Sorted<'a> {
     /// Project.
     pub project: Cow<'a, str>,
+    /// When it was received.
+    pub received_at: DateTime<Utc>,
+    /// The environment under which it is counted; the event's own while the project's page is not open.
+    pub environment: Arc<str>,
     /// For the project, if it is an event.
     pub observation: Option<Observation>,
     /// For the incident of this fingerprint, if it is an error or a command.
     pub incident: Option<(Cow<'a, str>, Record)>,
 }
 
-/// The memory that sorting needs: the dedupe window and names.
+/// The memory that sorting needs.
 #[derive(Debug)]
 pub struct Sorter {
     partition: i32,
     window: DedupeWindow,
-    environments: HashMap<Box<str>, Arc<str>>,
+    /// Fingerprints whose records are not tried.
+    pub quarantine: Quarantine,
+    /// What bounds the projects.
+    pub book: Book,
 }
 
 impl Sorter {
-    /// An empty window.
-    pub fn new(partition: i32, window: DedupeWindow) -> Self {
-        Self { partition, window, environments: HashMap::new() }
+    /// An empty window and empty books.
+    pub fn new(partition: i32, window: DedupeWindow, quarantine: Quarantine, book: Book) -> Self {
+        Self { partition, window, quarantine, book }
     }
 
     /// A record that an earlier transaction contains only feeds the window.
@@ -52,12 +60,18 @@ impl Sorter {
     /// Decides about a new record; none if it is a duplicate or a dead letter, which is then in `gathered`.
     pub fn sort<'a>(&mut self, batch: &'a RecordBatch, index: usize, gathered: &mut Gathered) -> Option<Sorted<'a>> {
         let raw = batch.record(index)?;
-        let sorted = if raw.is_command { command(batch, index, raw) } else { self.event(batch, index, raw, gathered) };
+        let sorted = if raw.is_command {
+            self.command(batch, index, raw, gathered)
+        } else {
+            self.event(batch, index, raw, gathered)
+        };
         match sorted {
             Ok(sorted) => sorted,
             Err(reason) => {
                 let project = std::str::from_utf8(batch.key(index)).ok().filter(|key| key.len() <= 128).unwrap_or("");
-                gathered.enter(project, Outcome::DeadLettered);
+                if !raw.is_command {
+                    enter(gathered, project, Outcome::DeadLettered, raw);
+                }
                 gathered.dead_letters.push(dead_letter(self.partition, batch, index, "decode", reason));
                 None
             }
@@ -75,46 +89,79 @@ impl Sorter {
         gathered.complete_until = gathered.complete_until.max(Some(event.received_at));
         let seen = dedupe_key(&event.project_id, &event.event_id, raw.retries);
         if self.window.observe(seen, raw.offset, event.received_at.timestamp_millis()) {
-            gathered.enter(&event.project_id, Outcome::Duplicate);
+            if raw.retries == 0 {
+                gathered.enter(&event.project_id, Outcome::Duplicate);
+            }
             return Ok(None);
         }
-        gathered.enter(&event.project_id, Outcome::Counted);
+        if let Some(reason) = self.quarantined(&event) {
+            enter(gathered, &event.project_id, Outcome::DeadLettered, raw);
+            gathered.dead_letters.push(dead_letter(self.partition, batch, index, "quarantine", reason));
+            return Ok(None);
+        }
+        enter(gathered, &event.project_id, Outcome::Counted, raw);
         let index = u32::try_from(index).unwrap_or(u32::MAX);
+        let environment = self.book.admit_environment(&event.project_id, &event.environment);
+        let environment = environment.unwrap_or_else(|| Arc::from(&*event.environment));
         let observation = Observation {
             index,
             offset: raw.offset,
             minute: event.occurred_at.timestamp().div_euclid(60),
             event_type: event.event_type,
-            environment: self.environment(&event.environment),
+            environment: Arc::clone(&environment),
         };
         let occurrence = Occurrence { offset: raw.offset, occurred_at: event.occurred_at, severity: event.severity };
         let incident =
             (event.event_type == EventType::Error).then_some((event.fingerprint, Record::Event { index, occurrence }));
-        Ok(Some(Sorted { project: event.project_id, observation: Some(observation), incident }))
+        Ok(Some(Sorted {
+            project: event.project_id,
+            received_at: event.received_at,
+            environment,
+            observation: Some(observation),
+            incident,
+        }))
     }
 
-    fn environment(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.environments.get(name) {
-            return Arc::clone(known);
-        }
-        let fresh: Arc<str> = Arc::from(name);
-        if self.environments.len() < ENVIRONMENTS {
-            self.environments.insert(name.into(), Arc::clone(&fresh));
-        }
-        fresh
+    /// Only errors go to incidents, so only they can be quarantined.
+    fn quarantined(&mut self, event: &Envelope<'_>) -> Option<String> {
+        let is_error = event.event_type == EventType::Error;
+        is_error.then(|| self.quarantine.holds(&event.project_id, &event.fingerprint, event.received_at)).flatten()
+    }
+
+    fn command<'a>(
+        &mut self,
+        batch: &'a RecordBatch,
+        index: usize,
+        raw: &RawRecord,
+        gathered: &mut Gathered,
+    ) -> Result<Option<Sorted<'a>>, String> {
+        let command = match decode_command(batch.payload(index)).map_err(|error| error.to_string())? {
+            Command::Incident(command) => command,
+            Command::Lift(lift) => {
+                gathered.outcomes.push(self.quarantine.lift(&lift));
+                return Ok(None);
+            }
+        };
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        let (project, fingerprint) = (command.project_id.clone(), command.fingerprint.clone());
+        let received_at = command.received_at;
+        let record = Record::Command { index, offset: raw.offset, command: Box::new(command) };
+        Ok(Some(Sorted {
+            project: Cow::Owned(project),
+            received_at,
+            environment: Arc::from(""),
+            observation: None,
+            incident: Some((Cow::Owned(fingerprint), record)),
+        }))
     }
 }
 
-fn command<'a>(batch: &'a RecordBatch, index: usize, raw: &RawRecord) -> Result<Option<Sorted<'a>>, String> {
-    let command = decode_command(batch.payload(index)).map_err(|error| error.to_string())?;
-    let index = u32::try_from(index).unwrap_or(u32::MAX);
-    let (project, fingerprint) = (command.project_id.clone(), command.fingerprint.clone());
-    let record = Record::Command { index, offset: raw.offset, command: Box::new(command) };
-    Ok(Some(Sorted {
-        project: Cow::Owned(project),
-        observation: None,
-        incident: Some((Cow::Owned(fingerprint), record)),
-    }))
+/// Enters an event's outcome; one that was put back leaves the dead letters by it.
+fn enter(gathered: &mut Gathered, project: &str, outcome: Outcome, raw: &RawRecord) {
+    gathered.enter(project, outcome);
+    if raw.retries > 0 {
+        gathered.take_back(project);
+    }
 }
 
 /// The record at `index` as a dead letter.

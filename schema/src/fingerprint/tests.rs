@@ -147,3 +147,11 @@ proptest! {
         );
     }
 }
+
+#[test]
+fn the_overflow_has_a_fingerprint_of_its_own_in_each_environment() {
+    let (prod, dev) = (overflow_fingerprint("prod"), overflow_fingerprint("dev"));
+    assert_eq!(prod.len(), 64);
+    assert_ne!(prod, dev);
+    assert_ne!(prod, fingerprint(&coded("", "", "prod")));
+}

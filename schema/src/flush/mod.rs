@@ -4,7 +4,10 @@
 //! started from. If it moves nothing, the batch was written already or its owner is one of the past; in both
 //! cases nothing else is written (G2, G3).
 
+mod guards;
 mod statements;
+
+pub use guards::Guards;
 
 use crate::snapshot::{BucketDelta, CommandOutcome, IncidentSnapshot, LedgerDelta, LogGap, Sample, Transition};
 use chrono::{DateTime, Utc};
@@ -55,6 +58,8 @@ pub struct FlushBatch {
     pub ledger: Vec<LedgerDelta>,
     /// Holes in the log.
     pub gaps: Vec<LogGap>,
+    /// Quarantines and limits.
+    pub guards: Guards,
 }
 
 impl FlushBatch {
@@ -115,6 +120,7 @@ pub async fn commit(connection: &mut AsyncPgConnection, batch: &FlushBatch) -> R
             statements::add_to_ledger(connection, &batch.checkpoint, &batch.ledger).await?;
             statements::queue_jobs(connection, batch).await?;
             statements::insert_gaps(connection, &batch.checkpoint, &batch.gaps).await?;
+            guards::write(connection, &batch.checkpoint, &batch.guards).await?;
             Ok(Committed::Now)
         })
         .await

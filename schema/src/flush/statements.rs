@@ -23,7 +23,7 @@ pub(super) async fn advance_checkpoint(
     advance: &CheckpointAdvance,
 ) -> QueryResult<bool> {
     let moved = diesel::sql_query(
-        "UPDATE partition_checkpoints SET next_offset = $1, complete_until = coalesce($2, complete_until), \
+        "UPDATE partition_checkpoints SET next_offset = $1, complete_until = greatest(complete_until, $2), \
                 high_watermark = $3, updated_at = now() \
          WHERE consumer_group = $4 AND topic = $5 AND partition = $6 AND next_offset = $7 AND epoch = $8",
     )

@@ -174,6 +174,7 @@ impl Filler {
             buckets: vec![],
             ledger: vec![],
             gaps: vec![],
+            guards: schema::flush::Guards::default(),
         };
         add(&mut batch);
         assert_eq!(commit(&mut self.connection, &batch).await.unwrap(), Committed::Now);

@@ -1,7 +1,8 @@
 //! What comes in is counted, each event once.
 
-use super::{detail, id, only, settled};
+use super::{SHOWS_WITHIN, detail, id, only, settled};
 use crate::api::Api;
+use crate::wait::eventually;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -77,4 +78,16 @@ pub async fn g2_an_event_sent_a_thousand_times_at_once_counts_once(api: &Api) {
     join_all(clients).await;
     settled(api).await;
     assert_eq!(only(api, "sent a thousand times").await["event_count"], 1);
+}
+
+pub async fn g6_what_went_in_is_what_became_of_it(api: &Api) {
+    // Ingest reports once a second.
+    let ledger = eventually("a closed ledger", SHOWS_WITHIN, async || {
+        let ledger = api.get("/v1/ledger").await.body;
+        if ledger["is_closed"] == true { Ok(ledger) } else { Err(ledger.to_string()) }
+    })
+    .await;
+    let number = |name: &str| ledger[name].as_i64().unwrap();
+    assert_eq!(number("accepted"), number("counted") + number("duplicate"), "{ledger}");
+    assert_eq!(number("duplicate"), 999, "{ledger}");
 }

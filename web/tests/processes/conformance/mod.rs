@@ -38,6 +38,8 @@ async fn conforms(stack: &Stack) {
     say("every form of a post is counted");
     counting::g2_an_event_sent_a_thousand_times_at_once_counts_once(&api).await;
     say("g2 an event sent 1,000 times at once counts once");
+    counting::g6_what_went_in_is_what_became_of_it(&api).await;
+    say("g6 what went in is what became of it");
     lifecycle::g4_a_late_event_leaves_it_resolved_and_a_new_one_is_a_regression(&api).await;
     say("g4 a late event leaves it resolved and a new one is a regression");
     lifecycle::people_investigate_resolve_and_reopen(&api).await;

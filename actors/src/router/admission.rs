@@ -1,0 +1,157 @@
+//! Whom the router does not know yet: projects whose bounds and fingerprints whose rows must be loaded before their
+//! records can go on. One query each for all of a batch, however many there are; a fingerprint that its project's
+//! limit turns away leaves nothing behind but its count in the overflow incident.
+
+use super::actor::PartitionRouter;
+use super::nursery::Key;
+use super::sort::Sorted;
+use crate::consumer::progress::Step;
+use crate::flusher::retry::Patience;
+use crate::incident::messages::Record;
+use hashbrown::HashMap;
+use schema::fingerprint::overflow_fingerprint;
+use schema::snapshot::{IncidentSnapshot, ProjectLimits};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Durable rows by key; none for a key that was looked for and has none.
+pub(super) type Rows = HashMap<Key, Option<IncidentSnapshot>>;
+
+impl PartitionRouter {
+    /// Drafts a record, or keeps it for [`PartitionRouter::admit`] if its project or fingerprint is unknown.
+    pub(super) fn draft_or_keep<'a>(&mut self, mut sorted: Sorted<'a>, later: &mut Vec<Sorted<'a>>) {
+        if !self.sorter.book.knows(&sorted.project) {
+            later.push(sorted);
+            return;
+        }
+        if let Some(observation) = sorted.observation.take() {
+            self.projects.draft(&sorted.project, "", observation);
+        }
+        if let Some((fingerprint, record)) = sorted.incident.take()
+            && let Err(record) = self.incidents.draft_known(&sorted.project, &fingerprint, record)
+        {
+            later.push(Sorted { incident: Some((fingerprint, record)), ..sorted });
+        }
+    }
+
+    /// Drafts what was kept, in log order. Returns the rows of those that have no child yet.
+    pub(super) async fn admit(&mut self, later: Vec<Sorted<'_>>) -> Rows {
+        if later.is_empty() {
+            return Rows::new();
+        }
+        self.open_pages(&later).await;
+        let unknown: BTreeSet<(&str, &str)> = later
+            .iter()
+            .filter_map(|sorted| sorted.incident.as_ref().map(|(fingerprint, _)| (&*sorted.project, &**fingerprint)))
+            .filter(|(project, fingerprint)| self.incidents.find(project, fingerprint).is_none())
+            .collect();
+        let rows = self.load(&unknown.into_iter().collect::<Vec<_>>()).await;
+        for mut sorted in later {
+            if let Some(mut observation) = sorted.observation.take() {
+                // The page was closed when it was sorted, or it would have been drafted then.
+                if let Some(name) = self.sorter.book.admit_environment(&sorted.project, &sorted.environment) {
+                    sorted.environment = Arc::clone(&name);
+                    observation.environment = name;
+                }
+                self.projects.draft(&sorted.project, "", observation);
+            }
+            self.admit_incident(sorted, &rows);
+        }
+        rows
+    }
+
+    fn admit_incident(&mut self, sorted: Sorted<'_>, rows: &Rows) {
+        let Some((fingerprint, record)) = sorted.incident else { return };
+        let project = &*sorted.project;
+        let Err(record) = self.incidents.draft_known(project, &fingerprint, record) else { return };
+        let has_row = rows.get(&super::nursery::KeyRef(project, &fingerprint)).is_some_and(Option::is_some);
+        match record {
+            Record::Event { index, occurrence }
+                if !has_row && !self.sorter.book.admits_newcomer(project, sorted.received_at) =>
+            {
+                let environment = sorted.environment;
+                let overflow = overflow_fingerprint(&environment);
+                self.incidents.draft(project, &overflow, Record::Overflow { index, occurrence, environment });
+            }
+            record => self.incidents.draft(project, &fingerprint, record),
+        }
+    }
+
+    async fn open_pages(&mut self, later: &[Sorted<'_>]) {
+        let unknown: BTreeSet<&str> =
+            later.iter().map(|sorted| &*sorted.project).filter(|project| !self.sorter.book.knows(project)).collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let unknown: Vec<&str> = unknown.into_iter().collect();
+        let limits = self.load_limits(&unknown).await;
+        for project in unknown {
+            self.sorter.book.open(project, limits.iter().find(|limits| limits.project_id == project));
+        }
+    }
+
+    async fn load_limits(&self, projects: &[&str]) -> Vec<ProjectLimits> {
+        let (topic, partition) = (&self.title.topic, self.title.partition);
+        self.progress.enter(Step::Waking);
+        let mut wait = Patience::default();
+        loop {
+            let loaded = match self.database.get().await {
+                Ok(mut connection) => schema::limits::of_projects(&mut connection, topic, partition, projects)
+                    .await
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match loaded {
+                Ok(limits) => return limits,
+                Err(error) => wait.after(&error, "cannot load the limits of projects, will try again").await,
+            }
+        }
+    }
+
+    /// The durable rows of these fingerprints.
+    pub(super) async fn load(&self, keys: &[(&str, &str)]) -> Rows {
+        if keys.is_empty() {
+            return Rows::new();
+        }
+        let (projects, fingerprints): (Vec<&str>, Vec<&str>) = keys.iter().copied().unzip();
+        self.progress.enter(Step::Waking);
+        let mut wait = Patience::default();
+        loop {
+            let loaded = match self.database.get().await {
+                Ok(mut connection) => schema::wake::newest_incidents(&mut connection, &projects, &fingerprints)
+                    .await
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match loaded {
+                Ok(found) => {
+                    let key = |project: &str, fingerprint: &str| -> Key { (project.into(), fingerprint.into()) };
+                    let mut rows: Rows = keys.iter().map(|(project, print)| (key(project, print), None)).collect();
+                    rows.extend(found.into_iter().map(|row| (key(&row.project_id, &row.fingerprint), Some(row))));
+                    return rows;
+                }
+                Err(error) => wait.after(&error, "cannot load incidents, will try again").await,
+            }
+        }
+    }
+
+    /// What an earlier owner of the partition decided, before the first record is routed.
+    pub(super) async fn recall(&mut self) {
+        let (topic, partition, period) =
+            (Arc::clone(&self.title.topic), self.title.partition, self.config.quarantine.period);
+        self.progress.enter(Step::Waking);
+        let mut wait = Patience::default();
+        loop {
+            let recalled = match self.database.get().await {
+                Ok(mut connection) => schema::quarantine::recall(&mut connection, &topic, partition, period)
+                    .await
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match recalled {
+                Ok(recalled) => return self.sorter.quarantine.recall(recalled),
+                Err(error) => wait.after(&error, "cannot load the quarantines, will try again").await,
+            }
+        }
+    }
+}
