@@ -79,14 +79,7 @@ pub(crate) fn begin() {
 
 /// Tenures that began anew after they had ended so.
 pub(crate) fn tenure_restarted(reason: ExitReason, times: u64) {
-    let reason = match reason {
-        ExitReason::Finished => "finished",
-        ExitReason::Passivated => "passivated",
-        ExitReason::Revoked => "revoked",
-        ExitReason::Failed => "failed",
-        ExitReason::Panicked => "panicked",
-    };
-    restarts("tenure", reason).increment(times);
+    restarts("tenure", reason.as_str()).increment(times);
 }
 
 /// What a router measures; made once a tenure.

@@ -7,18 +7,7 @@ use rig::servers::Server;
 use rig::{COUNTED, Rig, event, project};
 
 async fn rig_on(kafka: &Server, postgres: &Server) -> Rig {
-    migrate(&postgres.database_url()).await;
-    Rig::on(kafka.address(), postgres.database_url()).await
-}
-
-/// On a runtime of its own: diesel's migrations need one with several threads.
-async fn migrate(url: &str) {
-    let url = url.to_owned();
-    let migration = move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(schema::migrate::migrate(&url)).unwrap();
-    };
-    tokio::task::spawn_blocking(migration).await.unwrap();
+    Rig::on_own(kafka.address(), postgres).await
 }
 
 fn events(from: usize, to: usize) -> impl Iterator<Item = (String, String)> {

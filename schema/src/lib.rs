@@ -21,6 +21,7 @@ pub mod limits;
 pub mod metrics;
 pub mod migrate;
 pub mod names;
+pub mod oversight;
 pub mod quarantine;
 pub mod retention;
 pub mod seed;

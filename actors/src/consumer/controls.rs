@@ -1,15 +1,51 @@
 //! What the engine's threads share with whoever started them.
 
+use crate::supervision::doing::Doing;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The order to end, and a sign of life.
-#[derive(Debug, Default)]
+/// What the poll thread is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Rounds: records off the wire and to the routers.
+    Polling,
+    /// Takes a partition over, for which it waits for the database.
+    Claiming(i32),
+    /// Waits for the last flushes of tenures that end.
+    EndingTenures,
+}
+
+/// The order to end, and signs of life.
+#[derive(Debug)]
 pub struct Controls {
     stop: AtomicBool,
     rounds: AtomicU64,
+    round: Doing<()>,
+    work: Doing<Work>,
     sleepers: (Mutex<()>, Condvar),
+}
+
+impl Default for Controls {
+    fn default() -> Self {
+        Self {
+            stop: AtomicBool::new(false),
+            rounds: AtomicU64::new(0),
+            round: Doing::new(()),
+            work: Doing::new(Work::Polling),
+            sleepers: Default::default(),
+        }
+    }
+}
+
+/// Goes back to polling when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Aside<'a>(&'a Controls);
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        self.0.work.enter(Work::Polling);
+    }
 }
 
 impl Controls {
@@ -30,8 +66,26 @@ impl Controls {
         self.rounds.load(Ordering::Relaxed)
     }
 
+    /// Time since the last round began.
+    pub fn since_round(&self) -> Duration {
+        self.round.now().1
+    }
+
+    /// What the poll thread is at, and since when.
+    pub fn work(&self) -> (Work, Duration) {
+        self.work.now()
+    }
+
     pub(crate) fn count_round(&self) {
         self.rounds.fetch_add(1, Ordering::Relaxed);
+        self.round.enter(());
+    }
+
+    /// The poll thread turns aside from its rounds, until the answer is dropped.
+    #[must_use]
+    pub(crate) fn turn_to(&self, work: Work) -> Aside<'_> {
+        self.work.enter(work);
+        Aside(self)
     }
 
     /// Sleeps for `time`, or until the order to end.

@@ -7,6 +7,8 @@ use super::controls::Controls;
 use super::tenures::{TenureView, Tenures};
 use crate::config::EngineConfig;
 use crate::supervision::child::{DeathNotice, Obituary};
+use crate::supervision::chronicle::{Alive, Chronicle};
+use crate::supervision::kind::Kind;
 use crate::supervision::restart::{RestartBudget, Verdict};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -40,6 +42,8 @@ pub(crate) struct PollThread {
     pub config: Arc<EngineConfig>,
     pub controls: Arc<Controls>,
     pub obituary: Obituary,
+    chronicle: Arc<Chronicle>,
+    _alive: Alive,
     held: HashMap<i32, Bound>,
     budgets: HashMap<i32, RestartBudget>,
     restarts: HashMap<i32, Instant>,
@@ -57,11 +61,14 @@ impl PollThread {
         obituary: Obituary,
     ) -> Self {
         let now = Instant::now();
+        let chronicle = Arc::clone(consumer.context().chronicle());
         Self {
             consumer,
             config,
             controls,
             obituary,
+            _alive: chronicle.birth(Kind::KafkaConsumer),
+            chronicle,
             held: HashMap::new(),
             budgets: HashMap::new(),
             restarts: HashMap::new(),
@@ -175,7 +182,9 @@ impl PollThread {
         for end in self.consumer.context().reap() {
             let policy = self.config.tenure_restart;
             let budget = self.budgets.entry(end.partition).or_insert_with(|| RestartBudget::new(policy));
-            match budget.died(self.born.elapsed(), rand::random()) {
+            let verdict = budget.died(self.born.elapsed(), rand::random());
+            self.chronicle.tenure_died(end.entry(verdict));
+            match verdict {
                 Verdict::RestartAfter(wait) => {
                     crate::metrics::tenure_restarted(end.reason, 1);
                     tracing::warn!(partition = end.partition, reason = ?end.reason, ?wait, "a tenure begins anew");

@@ -1,14 +1,20 @@
 //! What happens while the group hands partitions over: callbacks run on the poll thread and may block.
 
 use super::batch::RecordBatch;
-use super::controls::Controls;
+use super::controls::{Controls, Work};
 use super::progress::Progress;
 use crate::config::{Database, EngineConfig};
 use crate::flusher::messages::FlusherAddress;
 use crate::flusher::retry::Patience;
-use crate::router::actor::{PartitionRouter, TenureError, Title};
+use crate::router::actor::{Means, PartitionRouter, TenureError, Title};
 use crate::router::dedupe::DedupeWindow;
+use crate::router::report::{QUESTIONS, Questions};
 use crate::supervision::child::ExitReason;
+use crate::supervision::chronicle::{Chronicle, Death};
+use crate::supervision::kind::ActorId;
+use crate::supervision::panics;
+use crate::supervision::restart::Verdict;
+use crate::supervision::view::Mailbox;
 use actix::ArbiterHandle;
 use futures_util::FutureExt;
 use rdkafka::client::ClientContext;
@@ -36,12 +42,34 @@ pub struct TenureEnded {
     pub epoch: i64,
     /// Why.
     pub reason: ExitReason,
+    /// What there is to say about it.
+    pub words: String,
+}
+
+impl TenureEnded {
+    /// As an entry of the chronicle.
+    pub fn entry(&self, verdict: Verdict) -> Death {
+        Death {
+            actor: ActorId::Router(self.partition).to_string(),
+            partition: self.partition,
+            reason: self.reason,
+            words: self.words.clone(),
+            offset: None,
+            restarts_after: match verdict {
+                Verdict::RestartAfter(wait) => Some(wait),
+                Verdict::Escalate => None,
+            },
+            at: Instant::now(),
+        }
+    }
 }
 
 struct Running {
     epoch: i64,
+    began: Instant,
     /// None after the tenure was asked to end or has ended by itself.
     inbox: Option<mpsc::Sender<RecordBatch>>,
+    questions: Questions,
     progress: Arc<Progress>,
 }
 
@@ -54,6 +82,12 @@ pub struct TenureView {
     pub epoch: i64,
     /// Whether it still takes records.
     pub is_alive: bool,
+    /// When it began.
+    pub began: Instant,
+    /// Its inbox: batches.
+    pub inbox: Mailbox,
+    /// Where an operator's questions go.
+    pub questions: Questions,
     /// Figures.
     pub progress: Arc<Progress>,
 }
@@ -67,6 +101,7 @@ pub(crate) struct Links {
     /// Drives the database calls that the callbacks wait for; not the poll thread's own.
     pub runtime: tokio::runtime::Handle,
     pub controls: Arc<Controls>,
+    pub chronicle: Arc<Chronicle>,
 }
 
 /// Starts a tenure for each partition assigned and ends it when the partition is revoked.
@@ -98,11 +133,18 @@ impl Tenures {
                 partition: *partition,
                 epoch: running.epoch,
                 is_alive: running.inbox.is_some(),
+                began: running.began,
+                inbox: running.inbox.as_ref().map_or_else(Mailbox::default, mailbox),
+                questions: running.questions.clone(),
                 progress: Arc::clone(&running.progress),
             })
             .collect();
         all.sort_by_key(|tenure| tenure.partition);
         all
+    }
+
+    pub(crate) fn chronicle(&self) -> &Arc<Chronicle> {
+        &self.links.chronicle
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i32, Running>> {
@@ -113,6 +155,7 @@ impl Tenures {
     /// checkpoint, so that the dedupe window is filled from the log.
     /// None if the engine is asked to end before the database answers.
     pub fn begin(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Option<i64> {
+        let _aside = self.links.controls.turn_to(Work::Claiming(partition));
         let tenure = self.links.runtime.block_on(self.claim(partition))?;
         let tenure = self.reconcile(consumer, partition, tenure);
         let title = Title {
@@ -185,22 +228,27 @@ impl Tenures {
 
     fn start(&self, title: Title) {
         let (inbox, records) = mpsc::channel(self.config.batches_waiting);
+        let (questions, asked) = mpsc::channel(QUESTIONS);
         let (partition, epoch) = (title.partition, title.epoch);
         let progress = Arc::new(Progress::starting_at(title.next_offset));
         tracing::info!(partition, epoch, next_offset = title.next_offset, "tenure begins");
         let turn = usize::try_from(partition).unwrap_or(0) % self.links.arbiters.len().max(1);
         let (config, links, tell) = (Arc::clone(&self.config), self.links.clone(), self.ends.0.clone());
-        self.lock().insert(partition, Running { epoch, inbox: Some(inbox), progress: Arc::clone(&progress) });
+        let running =
+            Running { epoch, began: Instant::now(), inbox: Some(inbox), questions, progress: Arc::clone(&progress) };
+        self.lock().insert(partition, running);
         let life = async move {
-            let router = PartitionRouter::new(title, config, links.database, links.flusher, progress);
-            let ended = AssertUnwindSafe(router.run(records)).catch_unwind().await;
-            let reason = exit_reason(partition, ended);
+            let Links { database, flusher, chronicle, .. } = links;
+            let router = PartitionRouter::new(title, Means { config, database, flusher, progress, chronicle });
+            let ended = AssertUnwindSafe(router.run(records, asked)).catch_unwind().await;
+            let (reason, words) = exit_reason(partition, ended);
             // The poll thread is gone only when everything ends.
-            let _ = tell.send(TenureEnded { partition, epoch, reason });
+            let _ = tell.send(TenureEnded { partition, epoch, reason, words });
         };
         let spawned = self.links.arbiters.get(turn).is_some_and(|arbiter| arbiter.spawn(life));
         if !spawned {
-            let _ = self.ends.0.send(TenureEnded { partition, epoch, reason: ExitReason::Failed });
+            let words = "its arbiter has ended".to_owned();
+            let _ = self.ends.0.send(TenureEnded { partition, epoch, reason: ExitReason::Failed, words });
         }
     }
 
@@ -225,6 +273,7 @@ impl Tenures {
 
     /// Ends the tenures of these partitions, or all, each with a last flush.
     pub fn end(&self, partitions: Option<&[i32]>) {
+        let _aside = self.links.controls.turn_to(Work::EndingTenures);
         let ours: Vec<i32> = self.lock().keys().copied().collect();
         let mut awaited = HashMap::new();
         for partition in partitions.unwrap_or(&ours) {
@@ -263,18 +312,23 @@ impl Tenures {
     }
 }
 
-fn exit_reason(partition: i32, ended: std::thread::Result<Result<(), TenureError>>) -> ExitReason {
+fn mailbox(inbox: &mpsc::Sender<RecordBatch>) -> Mailbox {
+    let capacity = inbox.max_capacity();
+    Mailbox { waiting: capacity.saturating_sub(inbox.capacity()), capacity }
+}
+
+fn exit_reason(partition: i32, ended: std::thread::Result<Result<(), TenureError>>) -> (ExitReason, String) {
     match ended {
-        Ok(Ok(())) => ExitReason::Finished,
+        Ok(Ok(())) => (ExitReason::Finished, String::new()),
         Ok(Err(error @ TenureError::Refused(_))) => {
             tracing::warn!(partition, %error, "the partition has another owner");
-            ExitReason::Revoked
+            (ExitReason::Revoked, error.to_string())
         }
         Ok(Err(error)) => {
             tracing::error!(partition, %error, "a tenure failed");
-            ExitReason::Failed
+            (ExitReason::Failed, error.to_string())
         }
-        Err(_) => ExitReason::Panicked,
+        Err(_) => (ExitReason::Panicked, panics::last_message()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! that sent it, and the tenure begins anew from what is durable.
 
 pub mod actor;
+pub mod desk;
 mod lateness;
 pub mod messages;
 pub mod retry;

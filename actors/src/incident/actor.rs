@@ -1,12 +1,11 @@
 //! The shell around [`IncidentState`].
 
 use super::identity::incident_id;
-use super::messages::{Record, Snapshot};
+use super::messages::{Portrait, Record, Snapshot};
 use super::state::{IncidentState, Occurrence, Opening};
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::decode::{Shown, decode_event, text_of, without_nul};
-use crate::supervision::mail::{Apply, Death, Deaths, Leave, Life, Placed, TakeSnapshot};
-use crate::supervision::panics;
+use crate::supervision::mail::{Apply, Birth, Describe, Leave, Placed, TakeSnapshot};
 use actix::{Actor, ActorContext, Context, Handler};
 use schema::envelope::Envelope;
 use schema::fingerprint::overflow_fingerprint;
@@ -16,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Letters that may wait. One batch sends one letter a fingerprint, so more only wait behind a stalled actor.
-const MAILBOX: usize = 16;
+pub(crate) const MAILBOX: usize = 16;
 /// Title of the incident of those fingerprints that a project's limit turned away.
 const OVERFLOW_TITLE: &str = "Too many different errors: further new ones are counted here";
 /// Characters of a message's first line that become a title.
@@ -38,8 +37,7 @@ pub struct IncidentActor {
     samples: VecDeque<KeptSample>,
     place: Arc<LogPlace>,
     at_work_on: Option<i64>,
-    life: Life,
-    deaths: Deaths,
+    birth: Birth,
 }
 
 /// The partition whose records an actor counts; part of every incident's id.
@@ -53,9 +51,9 @@ pub struct LogPlace {
 
 impl IncidentActor {
     /// From the durable row, if there is one.
-    pub fn new(newest: Option<IncidentSnapshot>, place: Arc<LogPlace>, life: Life, deaths: Deaths) -> Self {
+    pub fn new(newest: Option<IncidentSnapshot>, place: Arc<LogPlace>, birth: Birth) -> Self {
         let state = IncidentState::new(newest);
-        Self { state, samples: VecDeque::new(), place, at_work_on: None, life, deaths }
+        Self { state, samples: VecDeque::new(), place, at_work_on: None, birth }
     }
 
     fn count(&mut self, batch: &Arc<RecordBatch>, index: usize, occurrence: Occurrence, overflow: Option<&str>) {
@@ -157,11 +155,7 @@ impl Actor for IncidentActor {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        if std::thread::panicking() {
-            // Without a router there is nobody left to tell.
-            let _ =
-                self.deaths.send(Death { life: self.life, offset: self.at_work_on, message: panics::last_message() });
-        }
+        self.birth.report_panic(self.at_work_on);
     }
 }
 
@@ -204,11 +198,33 @@ impl Handler<Leave> for IncidentActor {
     }
 }
 
+impl Handler<Describe<Portrait>> for IncidentActor {
+    type Result = ();
+
+    fn handle(&mut self, question: Describe<Portrait>, _: &mut Self::Context) {
+        let newest = self.state.newest();
+        let portrait = Portrait {
+            incident_id: newest.map(|incident| incident.id.clone()),
+            status: newest.map(|incident| incident.status.to_string()),
+            event_count: newest.map_or(0, |incident| incident.event_count),
+            incident_generation: newest.map_or(0, |incident| incident.generation),
+            is_dirty: self.state.is_dirty(),
+            samples: self.samples.len(),
+            last_offset: newest.map(|incident| incident.applied_through),
+        };
+        // Whoever asked has lost patience.
+        let _ = question.reply.send(portrait);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::consumer::batch::Labels;
     use crate::log_lines::logged;
+    use crate::supervision::chronicle::Chronicle;
+    use crate::supervision::kind::Kind;
+    use crate::supervision::mail::Life;
     use chrono::DateTime;
     use schema::event::Severity;
     use schema::trace::TraceParent;
@@ -226,7 +242,9 @@ mod tests {
         let batch = Arc::new(batch);
         let place = Arc::new(LogPlace { topic: "t".to_owned(), partition: 0 });
         let (deaths, _told) = tokio::sync::mpsc::unbounded_channel();
-        let mut actor = IncidentActor::new(None, place, Life { slot: 0, generation: 1 }, deaths);
+        let alive = Arc::new(Chronicle::default()).birth(Kind::IncidentActor);
+        let birth = Birth::new(Life { slot: 0, generation: 1 }, deaths, alive);
+        let mut actor = IncidentActor::new(None, place, birth);
         let ((), text) = logged(|| {
             for (index, offset) in [(0, 0), (1, 1)] {
                 let occurred_at = DateTime::UNIX_EPOCH;

@@ -4,7 +4,9 @@ use super::state::{Changes, Occurrence};
 use crate::supervision::mail::Placed;
 use schema::command::IncidentCommand;
 use schema::snapshot::Sample;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// One record for this fingerprint.
 #[derive(Clone, Debug)]
@@ -58,4 +60,23 @@ pub struct Snapshot {
     pub changes: Changes,
     /// Kept examples.
     pub samples: Vec<Sample>,
+}
+
+/// What an IncidentActor shows an operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Portrait {
+    /// The fingerprint's newest incident; none before its first event is counted.
+    pub incident_id: Option<String>,
+    /// Its status.
+    pub status: Option<String>,
+    /// Its events, durable or not.
+    pub event_count: i64,
+    /// Which incident of the fingerprint it is: 1, and one more after each resolution.
+    pub incident_generation: i32,
+    /// Whether something has changed since the last cut.
+    pub is_dirty: bool,
+    /// Samples kept for the next cut.
+    pub samples: usize,
+    /// Offset of the last record that it contains.
+    pub last_offset: Option<i64>,
 }

@@ -1,14 +1,13 @@
 //! The shell around [`ProjectState`].
 
-use super::messages::{Minutes, Observation};
+use super::messages::{Minutes, Observation, Portrait};
 use super::state::ProjectState;
-use crate::supervision::mail::{Apply, Death, Deaths, Leave, Life, TakeSnapshot};
-use crate::supervision::panics;
+use crate::supervision::mail::{Apply, Birth, Describe, Leave, TakeSnapshot};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
 
 /// Letters that may wait. One batch sends one letter a project, so more only wait behind a stalled actor.
-const MAILBOX: usize = 16;
+pub(crate) const MAILBOX: usize = 16;
 
 /// One project, alive on its router's arbiter.
 #[derive(Debug)]
@@ -16,14 +15,14 @@ pub struct ProjectActor {
     project_id: Arc<str>,
     state: ProjectState,
     at_work_on: Option<i64>,
-    life: Life,
-    deaths: Deaths,
+    last_offset: Option<i64>,
+    birth: Birth,
 }
 
 impl ProjectActor {
     /// With nothing counted yet.
-    pub fn new(project_id: Arc<str>, life: Life, deaths: Deaths) -> Self {
-        Self { project_id, state: ProjectState::default(), at_work_on: None, life, deaths }
+    pub fn new(project_id: Arc<str>, birth: Birth) -> Self {
+        Self { project_id, state: ProjectState::default(), at_work_on: None, last_offset: None, birth }
     }
 }
 
@@ -35,11 +34,7 @@ impl Actor for ProjectActor {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        if std::thread::panicking() {
-            // Without a router there is nobody left to tell.
-            let _ =
-                self.deaths.send(Death { life: self.life, offset: self.at_work_on, message: panics::last_message() });
-        }
+        self.birth.report_panic(self.at_work_on);
     }
 }
 
@@ -52,7 +47,7 @@ impl Handler<Apply<Observation>> for ProjectActor {
             crate::failpoint::observe(letter.batch.payload(usize::try_from(event.index).unwrap_or(usize::MAX)));
             self.state.observe(event);
         }
-        self.at_work_on = None;
+        self.last_offset = self.at_work_on.take();
     }
 }
 
@@ -74,5 +69,16 @@ impl Handler<Leave> for ProjectActor {
         if question.reply.send(goes).is_err() || goes {
             context.stop();
         }
+    }
+}
+
+impl Handler<Describe<Portrait>> for ProjectActor {
+    type Result = ();
+
+    fn handle(&mut self, question: Describe<Portrait>, _: &mut Self::Context) {
+        let (buckets, events) = self.state.pending();
+        let portrait = Portrait { buckets, events, is_dirty: self.state.is_dirty(), last_offset: self.last_offset };
+        // Whoever asked has lost patience.
+        let _ = question.reply.send(portrait);
     }
 }

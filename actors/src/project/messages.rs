@@ -2,7 +2,9 @@
 
 use crate::supervision::mail::Placed;
 use schema::event::EventType;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// One event of the project, reduced to what is counted.
 #[derive(Clone, Debug)]
@@ -39,4 +41,17 @@ pub struct Minutes {
     pub project_id: Arc<str>,
     /// Events per bucket since the last cut.
     pub buckets: Vec<(BucketKey, i64)>,
+}
+
+/// What a ProjectActor shows an operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Portrait {
+    /// Buckets with events that no cut contains yet.
+    pub buckets: usize,
+    /// Events in them.
+    pub events: i64,
+    /// Whether something was counted since the last cut.
+    pub is_dirty: bool,
+    /// Offset of the last record counted in this life.
+    pub last_offset: Option<i64>,
 }

@@ -36,6 +36,11 @@ impl ProjectState {
         !self.pending.is_empty()
     }
 
+    /// Buckets and events counted since the last cut.
+    pub fn pending(&self) -> (usize, i64) {
+        (self.pending.len(), self.pending.values().sum())
+    }
+
     /// Takes what was counted since the last cut.
     #[must_use]
     pub fn take_changes(&mut self) -> Vec<(BucketKey, i64)> {

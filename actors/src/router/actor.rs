@@ -11,17 +11,20 @@ use super::dedupe::DedupeWindow;
 use super::isolation::{Bases, Strikes};
 use super::nursery::{Child, Nursery};
 use super::quarantine::Quarantine;
+use super::report::Question;
 use super::sort::Sorter;
 use super::trace;
 use crate::config::{Database, EngineConfig};
 use crate::consumer::batch::RecordBatch;
-use crate::consumer::progress::Progress;
+use crate::consumer::progress::{Progress, Step};
 use crate::flusher::messages::{Flush, FlusherAddress};
 use crate::incident::actor::{IncidentActor, LogPlace};
-use crate::incident::messages::{Record, Snapshot};
+use crate::incident::messages::{Portrait as IncidentPortrait, Record, Snapshot};
 use crate::metrics::RouterMeters;
 use crate::project::actor::ProjectActor;
-use crate::project::messages::{Minutes, Observation};
+use crate::project::messages::{Minutes, Observation, Portrait as ProjectPortrait};
+use crate::supervision::chronicle::{Alive, Chronicle};
+use crate::supervision::kind::Kind;
 use schema::flush::{CheckpointAdvance, Committed, FlushError, Guards, SAMPLES_KEPT};
 use schema::snapshot::{IncidentSnapshot, LogGap};
 use std::sync::Arc;
@@ -29,15 +32,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 impl Child for IncidentActor {
+    const ACTOR: Kind = Kind::IncidentActor;
     const KIND: &'static str = "incident";
     type Record = Record;
     type Snapshot = Snapshot;
+    type Portrait = IncidentPortrait;
 }
 
 impl Child for ProjectActor {
+    const ACTOR: Kind = Kind::ProjectActor;
     const KIND: &'static str = "project";
     type Record = Observation;
     type Snapshot = Minutes;
+    type Portrait = ProjectPortrait;
 }
 
 /// Why a tenure ended before it was asked to.
@@ -70,10 +77,26 @@ pub struct Title {
     pub next_offset: i64,
 }
 
+/// What a tenure needs of the rest of the engine.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "a database connection has no Debug")]
+pub struct Means {
+    /// Sizes.
+    pub config: Arc<EngineConfig>,
+    /// Where incidents are loaded from.
+    pub database: Database,
+    /// Where cuts go.
+    pub flusher: FlusherAddress,
+    /// Where the router writes down how far it is.
+    pub progress: Arc<Progress>,
+    /// Where births and deaths are entered.
+    pub chronicle: Arc<Chronicle>,
+}
+
 /// A cut on its way to the database.
-struct InFlight {
+pub(super) struct InFlight {
     next_offset: i64,
-    began: Instant,
+    pub(super) began: Instant,
     answer: oneshot::Receiver<Result<Committed, FlushError>>,
     spans: Vec<tracing::Span>,
 }
@@ -86,6 +109,7 @@ pub struct PartitionRouter {
     pub(super) database: Database,
     flusher: FlusherAddress,
     progress: Arc<Progress>,
+    pub(super) chronicle: Arc<Chronicle>,
     place: Arc<LogPlace>,
     pub(super) sorter: Sorter,
     pub(super) incidents: Nursery<IncidentActor>,
@@ -95,21 +119,17 @@ pub struct PartitionRouter {
     pub(super) bases: Bases,
     position: i64,
     is_caught_up: bool,
-    in_flight: Option<InFlight>,
+    pub(super) in_flight: Option<InFlight>,
     last_cut: Instant,
-    last_cost: Duration,
+    pub(super) last_cost: Duration,
+    _alive: Alive,
     meters: RouterMeters,
 }
 
 impl PartitionRouter {
     /// A router that owns the partition from `title.next_offset` on.
-    pub fn new(
-        title: Title,
-        config: Arc<EngineConfig>,
-        database: Database,
-        flusher: FlusherAddress,
-        progress: Arc<Progress>,
-    ) -> Self {
+    pub fn new(title: Title, means: Means) -> Self {
+        let Means { config, database, flusher, progress, chronicle } = means;
         let window = DedupeWindow::new(config.dedupe_records, config.dedupe_age_ms);
         Self {
             position: title.next_offset,
@@ -121,8 +141,10 @@ impl PartitionRouter {
             database,
             flusher,
             progress,
-            incidents: Nursery::default(),
-            projects: Nursery::default(),
+            incidents: Nursery::new(Arc::clone(&chronicle)),
+            projects: Nursery::new(Arc::clone(&chronicle)),
+            _alive: chronicle.birth(Kind::PartitionRouter),
+            chronicle,
             gathered: Gathered::default(),
             strikes: Strikes::default(),
             bases: Bases::default(),
@@ -137,15 +159,21 @@ impl PartitionRouter {
     ///
     /// # Errors
     /// [`TenureError`]; the durable state is then that of the last flush.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<RecordBatch>) -> Result<(), TenureError> {
+    pub async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<RecordBatch>,
+        mut questions: mpsc::Receiver<Question>,
+    ) -> Result<(), TenureError> {
         self.recall().await;
         loop {
+            self.progress.enter(Step::Waiting);
             let has_room = self.gathered.records < self.config.flush_records;
             let pace = self.policy().pace(self.last_cost).saturating_sub(self.last_cut.elapsed());
             let waits_for_pace = self.in_flight.is_none() && self.gathered.records > 0;
             tokio::select! {
                 biased;
                 landed = landed(&mut self.in_flight) => self.land(landed?).await,
+                Some(question) = questions.recv() => self.answer(question),
                 batch = inbox.recv(), if has_room => match batch {
                     Some(batch) => self.route(batch).await?,
                     None => break,
@@ -180,6 +208,8 @@ impl PartitionRouter {
 
     async fn route(&mut self, batch: RecordBatch) -> Result<(), TenureError> {
         self.is_caught_up = batch.caught_up;
+        self.progress.enter(Step::Routing);
+        crate::failpoint::stall(&batch).await;
         let batch = Arc::new(batch);
         let before = self.gathered.records;
         let mut later = Vec::new();
@@ -194,8 +224,10 @@ impl PartitionRouter {
             }
         }
         self.arrived(&batch, self.gathered.records.saturating_sub(before));
+        self.progress.enter(Step::Waking);
         let rows = self.admit(later).await;
         self.wake(rows).await;
+        self.progress.enter(Step::Routing);
         for slot in self.incidents.deliver(&batch).await {
             self.revive_incident(slot).await?;
         }
@@ -248,12 +280,12 @@ impl PartitionRouter {
     pub(super) fn bear_project(&mut self, slot: usize) {
         let Some((project, _)) = self.projects.key(slot) else { return };
         let project: Arc<str> = Arc::from(&**project);
-        self.projects.bear(slot, |life, deaths| ProjectActor::new(project, life, deaths));
+        self.projects.bear(slot, |birth| ProjectActor::new(project, birth));
     }
 
     pub(super) fn bear_incident(&mut self, slot: usize, row: Option<IncidentSnapshot>) {
         let place = Arc::clone(&self.place);
-        self.incidents.bear(slot, |life, deaths| IncidentActor::new(row, place, life, deaths));
+        self.incidents.bear(slot, |birth| IncidentActor::new(row, place, birth));
     }
 
     /// A consistent cut at `position` through all dirty children, on its way in one transaction.
@@ -261,6 +293,7 @@ impl PartitionRouter {
         if self.gathered.records == 0 {
             return Ok(());
         }
+        self.progress.enter(Step::Cutting);
         let began = Instant::now();
         let projects = self.project_answers().await?;
         let incidents = self.incident_answers().await?;
@@ -276,6 +309,7 @@ impl PartitionRouter {
         let (batch, dead_letters) = gathered.into_batch(checkpoint, guards, incidents, projects);
         let (reply, answer) = oneshot::channel();
         self.progress.set_flushing(true);
+        self.progress.set_undurable(0);
         self.flusher
             .send(Flush { batch: Box::new(batch), measures, dead_letters, reply })
             .await
@@ -309,6 +343,7 @@ impl PartitionRouter {
         self.last_cost = landed.began.elapsed();
         self.progress.set_flushing(false);
         self.progress.set_durable(landed.next_offset);
+        self.progress.enter(Step::MakingRoom);
         let incidents = self.incidents.make_room(self.config.residents).await;
         let projects = self.projects.make_room(self.config.residents).await;
         let resident = &self.projects;
@@ -323,6 +358,7 @@ impl PartitionRouter {
     /// Waits until nothing is in flight, so that the durable rows are those of the last cut.
     pub(super) async fn settle(&mut self) -> Result<(), TenureError> {
         while self.in_flight.is_some() {
+            self.progress.enter(Step::Settling);
             let flush = landed(&mut self.in_flight).await?;
             self.title.next_offset = flush.next_offset;
             self.last_cost = flush.began.elapsed();

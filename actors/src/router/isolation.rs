@@ -9,6 +9,7 @@ use crate::consumer::decode::decode_event;
 use crate::incident::messages::{Record, Snapshot};
 use crate::metrics;
 use crate::project::messages::Minutes;
+use crate::supervision::kind::Kind;
 use crate::supervision::mail::{Death, Placed};
 use hashbrown::HashMap;
 use schema::envelope::Envelope;
@@ -93,6 +94,7 @@ impl PartitionRouter {
         loop {
             for death in self.incidents.take_deaths() {
                 tracing::error!(partition = self.title.partition, ?death, "an incident actor died");
+                self.enter_death(Kind::IncidentActor, &death);
                 metrics::restarts("incident", "panicked").increment(1);
                 if let Some(offset) = self.strikes.note(&death) {
                     self.bury_for_incident(&death, offset);
@@ -188,6 +190,7 @@ impl PartitionRouter {
         loop {
             for death in self.projects.take_deaths() {
                 tracing::error!(partition = self.title.partition, ?death, "a project actor died");
+                self.enter_death(Kind::ProjectActor, &death);
                 metrics::restarts("project", "panicked").increment(1);
                 if let Some(offset) = self.strikes.note(&death)
                     && let Some((batch, index)) = self.projects.remove_record(death.life.slot, offset)

@@ -11,6 +11,8 @@ pub mod cut;
 pub mod dedupe;
 mod isolation;
 pub mod nursery;
+mod page;
 pub mod quarantine;
+pub mod report;
 pub mod sort;
 mod trace;

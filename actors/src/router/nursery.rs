@@ -2,9 +2,13 @@
 //!
 //! A child is addressed by its slot, found once a record; a fingerprint is hashed once on its way.
 
+use super::report::Row;
 use crate::consumer::batch::RecordBatch;
 use crate::metrics;
-use crate::supervision::mail::{Apply, Death, Deaths, Leave, Letter, Life, Placed, TakeSnapshot};
+use crate::supervision::chronicle::Chronicle;
+use crate::supervision::kind::Kind;
+use crate::supervision::mail::{Apply, Birth, Death, Deaths, Describe, Leave, Letter, Life, Placed, TakeSnapshot};
+use crate::supervision::view::{Order, Place};
 use actix::{Actor, Addr, Context, Handler};
 use hashbrown::{Equivalent, HashMap};
 use schema::instrument::{Counter, Histogram};
@@ -16,14 +20,22 @@ use tokio::sync::{mpsc, oneshot};
 
 /// A kind of child.
 pub trait Child:
-    Actor<Context = Context<Self>> + Handler<Apply<Self::Record>> + Handler<TakeSnapshot<Self::Snapshot>> + Handler<Leave>
+    Actor<Context = Context<Self>>
+    + Handler<Apply<Self::Record>>
+    + Handler<TakeSnapshot<Self::Snapshot>>
+    + Handler<Describe<Self::Portrait>>
+    + Handler<Leave>
 {
+    /// Its name in the tree.
+    const ACTOR: Kind;
     /// Its name among the labels of metrics.
     const KIND: &'static str;
     /// What it is sent.
     type Record: Placed + Clone + std::fmt::Debug + Send + Sync + 'static;
     /// What it answers at a cut.
     type Snapshot: Send + 'static;
+    /// What it shows an operator.
+    type Portrait: Send + 'static;
 }
 
 /// (project, fingerprint); a ProjectActor's fingerprint is empty.
@@ -48,6 +60,8 @@ struct Resident<C: Child> {
     /// Letters that no cut contains yet.
     since_cut: Vec<Arc<Letter<C::Record>>>,
     last_used: u64,
+    /// The same for an operator; nothing is decided by it.
+    used_at: Instant,
 }
 
 impl<C: Child> Resident<C> {
@@ -72,6 +86,7 @@ pub struct Nursery<C: Child> {
     dirty: Vec<usize>,
     turn: u64,
     deaths: (Deaths, mpsc::UnboundedReceiver<Death>),
+    chronicle: Arc<Chronicle>,
     full_box: Histogram,
     passivated: Counter,
 }
@@ -85,8 +100,9 @@ impl<C: Child> std::fmt::Debug for Nursery<C> {
     }
 }
 
-impl<C: Child> Default for Nursery<C> {
-    fn default() -> Self {
+impl<C: Child> Nursery<C> {
+    /// Nobody yet. Births are entered in `chronicle`.
+    pub fn new(chronicle: Arc<Chronicle>) -> Self {
         Self {
             residents: Slab::new(),
             slots: HashMap::new(),
@@ -95,13 +111,12 @@ impl<C: Child> Default for Nursery<C> {
             dirty: Vec::new(),
             turn: 0,
             deaths: mpsc::unbounded_channel(),
+            chronicle,
             full_box: metrics::mailbox_wait(C::KIND),
             passivated: metrics::passivated(C::KIND),
         }
     }
-}
 
-impl<C: Child> Nursery<C> {
     /// Puts a record into the draft of the child of this key; a child that is not there is listed as unborn.
     pub fn draft(&mut self, project: &str, fingerprint: &str, record: C::Record) {
         let slot = match self.slots.get(&KeyRef(project, fingerprint)) {
@@ -137,6 +152,7 @@ impl<C: Child> Nursery<C> {
             draft: SmallVec::new(),
             since_cut: Vec::new(),
             last_used: self.turn,
+            used_at: Instant::now(),
         });
         self.slots.insert(key, slot);
         self.unborn.push(slot);
@@ -159,11 +175,12 @@ impl<C: Child> Nursery<C> {
     }
 
     /// Starts the child of a slot, in a new life.
-    pub fn bear(&mut self, slot: usize, make: impl FnOnce(Life, Deaths) -> C) {
+    pub fn bear(&mut self, slot: usize, make: impl FnOnce(Birth) -> C) {
         if let Some(resident) = self.residents.get_mut(slot) {
             resident.generation = resident.generation.saturating_add(1);
             let life = Life { slot, generation: resident.generation };
-            resident.address = Some(make(life, self.deaths.0.clone()).start());
+            let birth = Birth::new(life, self.deaths.0.clone(), self.chronicle.birth(C::ACTOR));
+            resident.address = Some(make(birth).start());
         }
     }
 
@@ -171,11 +188,13 @@ impl<C: Child> Nursery<C> {
     /// others since the cut.
     pub async fn deliver(&mut self, batch: &Arc<RecordBatch>) -> Vec<usize> {
         self.turn = self.turn.saturating_add(1);
+        let now = Instant::now();
         let mut dead = Vec::new();
         for slot in std::mem::take(&mut self.touched) {
             let Some(resident) = self.residents.get_mut(slot) else { continue };
             let letter = Arc::new(Letter { batch: Arc::clone(batch), records: std::mem::take(&mut resident.draft) });
             resident.last_used = self.turn;
+            resident.used_at = now;
             if resident.since_cut.is_empty() {
                 self.dirty.push(slot);
             }
@@ -281,6 +300,39 @@ impl<C: Child> Nursery<C> {
     /// Whether none is held.
     pub fn is_empty(&self) -> bool {
         self.residents.is_empty()
+    }
+
+    /// Where each child stands in an order.
+    pub fn places(&self, order: Order) -> impl Iterator<Item = Place> {
+        self.residents.iter().map(move |(slot, resident)| {
+            let key = match order {
+                Order::LastUsed => resident.last_used,
+                Order::Letters => u64::try_from(resident.since_cut.len()).unwrap_or(u64::MAX),
+                Order::Restarts => u64::from(resident.generation),
+            };
+            Place { key, slot }
+        })
+    }
+
+    /// What is known of a child without asking it.
+    pub fn row(&self, slot: usize) -> Option<Row> {
+        let resident = self.residents.get(slot)?;
+        // A letter is held here and, until the child has taken it, in its box.
+        let waiting = resident.since_cut.iter().filter(|letter| Arc::strong_count(letter) > 1).count();
+        Some(Row {
+            key: resident.key.clone(),
+            generation: resident.generation,
+            letters: resident.since_cut.len(),
+            waiting,
+            idle: resident.used_at.elapsed(),
+        })
+    }
+
+    /// Asks a child for its portrait; none if its box is full or it is dead.
+    pub fn describe(&self, slot: usize) -> Option<oneshot::Receiver<C::Portrait>> {
+        let (reply, answer) = oneshot::channel();
+        let address = self.residents.get(slot)?.address.as_ref()?;
+        address.try_send(Describe { reply }).ok().map(|()| answer)
     }
 
     /// Sends the least recently used clean children away until at most `most` are left. Returns how many went.

@@ -1,10 +1,13 @@
 //! What a parent knows of a child: how to make one, how often it may die, and how it died.
 
 use super::restart::RestartPolicy;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
+use utoipa::ToSchema;
 
 /// Why an actor is no more. The parent acts on this, never on a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ExitReason {
     /// It was asked to end and has: nothing to do.
     Finished,
@@ -22,6 +25,17 @@ impl ExitReason {
     /// Whether the parent must build something anew.
     pub fn is_death(self) -> bool {
         matches!(self, Self::Failed | Self::Panicked)
+    }
+
+    /// As it is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Passivated => "passivated",
+            Self::Revoked => "revoked",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+        }
     }
 }
 

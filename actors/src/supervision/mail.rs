@@ -3,6 +3,8 @@
 //! A child's only correspondent is the router of its partition, so the order of its letters is the log's. A full
 //! box hands a letter back; the router then waits for room and routes nothing else meanwhile.
 
+use super::chronicle::Alive;
+use super::panics;
 use crate::consumer::batch::RecordBatch;
 use actix::Message;
 use smallvec::SmallVec;
@@ -44,6 +46,14 @@ pub struct Leave {
     pub reply: oneshot::Sender<bool>,
 }
 
+/// Show your one small state. Forwarded by the router for the operator's view; changes nothing.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Describe<P> {
+    /// Dropped unanswered if the child dies.
+    pub reply: oneshot::Sender<P>,
+}
+
 /// A record as a child gets it.
 pub trait Placed {
     /// Its offset in the partition.
@@ -74,3 +84,26 @@ pub struct Death {
 
 /// Where deaths are told. Unbounded: a notice must never wait, and each life ends once.
 pub type Deaths = UnboundedSender<Death>;
+
+/// What a child gets from its parent when its life begins.
+#[derive(Debug)]
+pub struct Birth {
+    life: Life,
+    deaths: Deaths,
+    _alive: Alive,
+}
+
+impl Birth {
+    /// Deaths of this life are told to `deaths`; `alive` counts it until then.
+    pub fn new(life: Life, deaths: Deaths, alive: Alive) -> Self {
+        Self { life, deaths, _alive: alive }
+    }
+
+    /// To be called in `stopped()`: if a panic unwinds the child, its parent learns of it.
+    pub fn report_panic(&self, at_work_on: Option<i64>) {
+        if std::thread::panicking() {
+            // Without a router there is nobody left to tell.
+            let _ = self.deaths.send(Death { life: self.life, offset: at_work_on, message: panics::last_message() });
+        }
+    }
+}

@@ -1,7 +1,12 @@
 //! The engine as a whole: the one place where its parts are wired. Started top-down, stopped bottom-up.
 
 use super::child::DeathNotice;
+use super::chronicle::{Alive, Chronicle};
+use super::kind::{ActorId, Kind};
+use super::observer::{Observer, Parts};
 use super::panics;
+use super::pulse::Pulse;
+use super::view::{ActorView, Selection};
 use crate::config::{Database, EngineConfig};
 use crate::consumer::controls::Controls;
 use crate::consumer::poll_thread::PollThread;
@@ -9,16 +14,20 @@ use crate::consumer::tenures::{Links, TenureView, Tenures};
 use crate::consumer::watermarks::WatermarkThread;
 use crate::dead_letter::DeadLetterProducer;
 use crate::flusher::actor::Flusher;
+use crate::flusher::desk::Desk;
 use crate::metrics::{self, PartitionGauges};
 use actix::{Actor, Arbiter};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Threads on which routers and their children live; one more carries the Flusher.
 const ARBITERS: usize = 2;
+/// How long the threads of actors may take to end; one that is blocked is left to the end of the process.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// Why the engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +50,8 @@ pub struct Engine {
     threads: [JoinHandle<()>; 2],
     arbiters: Vec<Arbiter>,
     deaths: UnboundedReceiver<DeathNotice>,
+    observer: Observer,
+    _alive: Alive,
 }
 
 impl std::fmt::Debug for Engine {
@@ -63,10 +74,12 @@ impl Engine {
         let dead_letters = DeadLetterProducer::new(kafka.clone(), &config.topic, &config.dlq_topic)?;
         let flusher_arbiter = Arbiter::new();
         let (address, flusher) = tokio::sync::oneshot::channel();
-        let flusher_database = database.clone();
+        let (chronicle, desk) = (Arc::new(Chronicle::default()), Arc::new(Desk::default()));
+        let (flusher_database, flusher_desk, birth) =
+            (database.clone(), Arc::clone(&desk), chronicle.birth(Kind::Flusher));
         flusher_arbiter.spawn_fn(move || {
             // Nobody waits any more: the start was given up.
-            let _ = address.send(Flusher::new(flusher_database, dead_letters).start());
+            let _ = address.send(Flusher::new(flusher_database, dead_letters, flusher_desk, birth).start());
         });
         let flusher = flusher.await.map_err(|_| StartError::Flusher)?;
         let mut arbiters: Vec<Arbiter> = (0..ARBITERS).map(|_| Arbiter::new()).collect();
@@ -77,6 +90,7 @@ impl Engine {
             arbiters: arbiters.iter().map(Arbiter::handle).collect(),
             runtime: tokio::runtime::Handle::current(),
             controls: Arc::clone(&controls),
+            chronicle: Arc::clone(&chronicle),
         };
         arbiters.push(flusher_arbiter);
         let consumer = Arc::new(consumer(kafka, &config, Tenures::new(Arc::clone(&config), links))?);
@@ -88,12 +102,21 @@ impl Engine {
             database,
             runtime: tokio::runtime::Handle::current(),
         };
+        let observer = Observer::new(Parts {
+            config: Arc::clone(&config),
+            controls: Arc::clone(&controls),
+            chronicle: Arc::clone(&chronicle),
+            desk,
+            tenures: Arc::downgrade(consumer.context()),
+            pulses: pulses(&arbiters),
+        });
         let poll = PollThread::new(Arc::clone(&consumer), config, Arc::clone(&controls), obituary);
         let threads = [
             std::thread::Builder::new().name("signals-poll".to_owned()).spawn(move || poll.run())?,
             std::thread::Builder::new().name("signals-watermarks".to_owned()).spawn(move || watermarks.run())?,
         ];
-        Ok(Self { controls, consumer, threads, arbiters, deaths })
+        let alive = chronicle.birth(Kind::RootSupervisor);
+        Ok(Self { controls, consumer, threads, arbiters, deaths, observer, _alive: alive })
     }
 
     /// Waits until something has failed more often than its budget allows; whoever started the engine then ends.
@@ -104,6 +127,21 @@ impl Engine {
     /// The tenures of this process, by partition.
     pub fn tenures(&self) -> Vec<TenureView> {
         self.consumer.context().view()
+    }
+
+    /// Sees this engine, from any thread; does not keep it alive.
+    pub fn observer(&self) -> Observer {
+        self.observer.clone()
+    }
+
+    /// The living tree; see [`Observer::view`].
+    pub async fn view(&self, children: Selection) -> ActorView {
+        self.observer.view(children).await
+    }
+
+    /// One actor of the tree; see [`Observer::actor`].
+    pub async fn child(&self, id: &ActorId, children: Selection) -> Option<ActorView> {
+        self.observer.actor(id, children, children).await
     }
 
     /// Brings the gauges of this process's partitions up to date; for whoever serves metrics, each time before he does.
@@ -121,9 +159,33 @@ impl Engine {
             }
         }
         drop(self.consumer);
-        for arbiter in self.arbiters {
-            arbiter.stop();
-        }
+        end(self.arbiters).await;
+    }
+}
+
+/// The last of them carries the Flusher.
+fn pulses(arbiters: &[Arbiter]) -> Vec<Pulse> {
+    let names = (1..=ARBITERS).map(|number| format!("routers {number}")).chain(["flusher".to_owned()]);
+    names.zip(arbiters).map(|(name, arbiter)| Pulse::new(name, arbiter.handle())).collect()
+}
+
+/// Ends the threads and all that lives there. They are waited for on a thread of its own, since one that is blocked would
+/// hold a runtime's thread for ever.
+async fn end(arbiters: Vec<Arbiter>) {
+    for arbiter in &arbiters {
+        arbiter.stop();
+    }
+    let (tell, ended) = tokio::sync::oneshot::channel();
+    let undertaker = move || {
+        let panicked = arbiters.into_iter().filter_map(|arbiter| arbiter.join().err()).count();
+        // Nobody waits any more: then it was said already.
+        let _ = tell.send(panicked);
+    };
+    let spawned = std::thread::Builder::new().name("signals-undertaker".to_owned()).spawn(undertaker);
+    match (spawned, tokio::time::timeout(LAST_MOMENT, ended).await) {
+        (Ok(_), Ok(Ok(0))) => {}
+        (Err(error), _) => tracing::error!(%error, "cannot wait for the actors' threads"),
+        (Ok(_), ended) => tracing::error!(?ended, "a thread of actors did not end in order"),
     }
 }
 

@@ -53,6 +53,12 @@ impl Rig {
         rig
     }
 
+    /// On a database server of the test's own, fresh from its start.
+    pub async fn on_own(brokers: String, postgres: &servers::Server) -> Self {
+        migrate(&postgres.database_url()).await;
+        Self::on(brokers, postgres.database_url()).await
+    }
+
     pub fn dlq(&self) -> String {
         format!("{}-dlq", self.topic)
     }
@@ -156,6 +162,16 @@ impl Rig {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// On a runtime of its own: diesel's migrations need one with several threads.
+async fn migrate(url: &str) {
+    let url = url.to_owned();
+    let migration = move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(schema::migrate::migrate(&url)).unwrap();
+    };
+    tokio::task::spawn_blocking(migration).await.unwrap();
 }
 
 pub fn project(number: usize) -> String {

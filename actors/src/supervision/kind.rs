@@ -1,0 +1,185 @@
+//! What the actors of a tree are called.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use utoipa::ToSchema;
+
+/// A kind of actor. A router is a task, the consumer a thread and the root whoever started the engine; to an operator
+/// they are all parts of one tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum Kind {
+    /// The engine as a whole.
+    RootSupervisor,
+    /// Makes cuts durable.
+    Flusher,
+    /// The thread that polls the log.
+    KafkaConsumer,
+    /// One tenure of one partition.
+    PartitionRouter,
+    /// One project.
+    ProjectActor,
+    /// One fingerprint.
+    IncidentActor,
+}
+
+impl Kind {
+    /// All kinds, parents before children.
+    pub const ALL: [Self; 6] = [
+        Self::RootSupervisor,
+        Self::Flusher,
+        Self::KafkaConsumer,
+        Self::PartitionRouter,
+        Self::ProjectActor,
+        Self::IncidentActor,
+    ];
+
+    /// As it is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RootSupervisor => "RootSupervisor",
+            Self::Flusher => "Flusher",
+            Self::KafkaConsumer => "KafkaConsumer",
+            Self::PartitionRouter => "PartitionRouter",
+            Self::ProjectActor => "ProjectActor",
+            Self::IncidentActor => "IncidentActor",
+        }
+    }
+}
+
+/// The name of one actor: `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActorId {
+    /// The engine.
+    Root,
+    /// The flusher.
+    Flusher,
+    /// The poll thread.
+    Consumer,
+    /// The router of a partition.
+    Router(i32),
+    /// A project, by its id.
+    Project(String),
+    /// A fingerprint of a project.
+    Incident {
+        /// Project.
+        project: String,
+        /// Fingerprint.
+        fingerprint: String,
+    },
+}
+
+impl ActorId {
+    /// Which kind it names.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Root => Kind::RootSupervisor,
+            Self::Flusher => Kind::Flusher,
+            Self::Consumer => Kind::KafkaConsumer,
+            Self::Router(_) => Kind::PartitionRouter,
+            Self::Project(_) => Kind::ProjectActor,
+            Self::Incident { .. } => Kind::IncidentActor,
+        }
+    }
+
+    /// The child of this kind with these keys; a project has no fingerprint.
+    pub fn child(kind: Kind, project: &str, fingerprint: &str) -> Self {
+        match kind {
+            Kind::ProjectActor => Self::Project(project.to_owned()),
+            _ => Self::Incident { project: project.to_owned(), fingerprint: fingerprint.to_owned() },
+        }
+    }
+}
+
+impl fmt::Display for ActorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind().as_str())?;
+        match self {
+            Self::Root | Self::Flusher | Self::Consumer => Ok(()),
+            Self::Router(partition) => write!(f, " {partition}"),
+            Self::Project(project) => write!(f, " {project}"),
+            Self::Incident { project, fingerprint } => write!(f, " {project}/{fingerprint}"),
+        }
+    }
+}
+
+/// A text that names no actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an actor is named as `Flusher`, `PartitionRouter 3`, `ProjectActor <project>` or `IncidentActor <project>/<fingerprint>`"
+)]
+pub struct NoSuchName;
+
+impl FromStr for ActorId {
+    type Err = NoSuchName;
+
+    /// Between kind and key may stand a space, or a slash, which is easier in an address.
+    fn from_str(text: &str) -> Result<Self, NoSuchName> {
+        let (kind, key) = text.split_once([' ', '/']).unwrap_or((text, ""));
+        let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or(NoSuchName)?;
+        let named = match kind {
+            Kind::RootSupervisor => Self::Root,
+            Kind::Flusher => Self::Flusher,
+            Kind::KafkaConsumer => Self::Consumer,
+            Kind::PartitionRouter => {
+                return key.parse().ok().filter(|number| *number >= 0).map(Self::Router).ok_or(NoSuchName);
+            }
+            Kind::ProjectActor if key.is_empty() => return Err(NoSuchName),
+            Kind::ProjectActor => return Ok(Self::Project(key.to_owned())),
+            Kind::IncidentActor => {
+                // A project's name may hold a slash, a fingerprint does not.
+                let (project, fingerprint) = key.rsplit_once('/').ok_or(NoSuchName)?;
+                if project.is_empty() || fingerprint.is_empty() {
+                    return Err(NoSuchName);
+                }
+                return Ok(Self::child(kind, project, fingerprint));
+            }
+        };
+        if text == kind.as_str() { Ok(named) } else { Err(NoSuchName) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_comes_back_and_a_slash_stands_for_the_space() {
+        for name in [
+            "RootSupervisor",
+            "Flusher",
+            "KafkaConsumer",
+            "PartitionRouter 3",
+            "ProjectActor a b",
+            "IncidentActor a/b/c",
+        ] {
+            let id: ActorId = name.parse().unwrap();
+            assert_eq!(id.to_string(), name);
+            assert_eq!(name.replacen(' ', "/", 1).parse(), Ok(id));
+        }
+        let incident = ActorId::Incident { project: "a/b".into(), fingerprint: "c".into() };
+        assert_eq!("IncidentActor a/b/c".parse(), Ok(incident));
+    }
+
+    #[test]
+    fn what_names_no_actor_is_refused() {
+        for name in [
+            "",
+            "flusher",
+            "Flusher 1",
+            "Flusher/",
+            "RootSupervisor ",
+            "PartitionRouter",
+            "PartitionRouter x",
+            "PartitionRouter -1",
+            "PartitionRouter 99999999999",
+            "ProjectActor",
+            "ProjectActor ",
+            "IncidentActor a",
+            "IncidentActor a/",
+            "IncidentActor /a",
+        ] {
+            assert_eq!(name.parse::<ActorId>(), Err(NoSuchName), "{name}");
+        }
+    }
+}
