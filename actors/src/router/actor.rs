@@ -98,7 +98,7 @@ pub struct PartitionRouter {
     in_flight: Option<InFlight>,
     last_cut: Instant,
     last_cost: Duration,
-    meters: RouterMeters,
+    pub(super) meters: RouterMeters,
 }
 
 impl PartitionRouter {
