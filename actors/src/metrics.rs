@@ -15,6 +15,7 @@ schema::instruments! {
     /// Records that routers have taken in, duplicates and dead letters included.
     Counter records_routed(partition) = "signals_records_routed_total";
     /// Events by what became of them, durably: counted, duplicate (its id stood in the dedupe window) or dead_lettered.
+    /// One that is put back counts again, under what becomes of it then.
     Counter events_settled(outcome) = "signals_events_settled_total";
     /// From an event's receipt by ingest to the commit that made it durable. One observation for every 32 records of
     /// a batch begun, by the newest of them.
@@ -38,6 +39,10 @@ schema::instruments! {
     Counter restarts(kind, reason) = "signals_restarts_total";
     /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project, quarantine).
     Counter dead_letters(stage) = "signals_dead_letters_total";
+    /// Fingerprints that were quarantined because their records kept killing their incident's actor.
+    Counter quarantines() = "signals_quarantines_total";
+    /// Events that went to an overflow incident because their project had opened too many fingerprints.
+    Counter overflowed() = "signals_overflow_events_total";
     /// Idle actors that made room for others.
     Counter passivated(kind) = "signals_passivated_total";
     /// 1 while this process owns the partition. All other figures of a partition are 0 while it does not.
@@ -57,15 +62,19 @@ schema::instruments! {
 /// Records for which one end-to-end observation is made, so that a flush of 50,000 does not make as many.
 const RECORDS_AN_OBSERVATION: usize = 32;
 
+/// Where a record can be given up.
+const STAGES: [&str; 4] = ["decode", "incident", "project", "quarantine"];
+
 /// Describes everything and makes what has known labels appear with 0, so that the first change shows as a rise.
 pub(crate) fn begin() {
     ALL.iter().for_each(schema::instrument::Instrument::describe);
     for outcome in ["counted", "duplicate", "dead_lettered"] {
         events_settled(outcome).increment(0);
     }
-    for stage in ["decode", "incident", "project", "quarantine"] {
+    for stage in STAGES {
         dead_letters(stage).increment(0);
     }
+    quarantines().increment(0);
     for kind in ["incident", "project"] {
         restarts(kind, "panicked").increment(0);
         passivated(kind).increment(0);
@@ -87,13 +96,15 @@ pub(crate) fn tenure_restarted(reason: ExitReason, times: u64) {
 pub(crate) struct RouterMeters {
     /// See [`records_routed`].
     pub routed: Counter,
+    /// See [`overflowed`].
+    pub overflowed: Counter,
     /// See [`cut_duration`].
     pub cut: Histogram,
 }
 
 impl RouterMeters {
     pub(crate) fn of(partition: i32) -> Self {
-        Self { routed: records_routed(partition), cut: cut_duration() }
+        Self { routed: records_routed(partition), overflowed: overflowed(), cut: cut_duration() }
     }
 }
 
@@ -163,8 +174,11 @@ fn wide(number: i64) -> f64 {
 
 /// These went to the dead letters.
 pub(crate) fn buried(letters: &[DeadLetter]) {
-    for letter in letters {
-        dead_letters(letter.stage).increment(1);
+    if letters.is_empty() {
+        return;
+    }
+    for stage in STAGES {
+        dead_letters(stage).increment(letters.iter().filter(|letter| letter.stage == stage).map(|_| 1).sum());
     }
 }
 

@@ -5,7 +5,11 @@
 pub mod child;
 pub mod drain;
 pub mod events;
+pub mod http;
+pub mod ingest;
+pub mod load;
 pub mod preload;
 pub mod report;
 pub mod servers;
 pub mod usage;
+pub mod watch;

@@ -50,8 +50,10 @@ pub enum TopicError {
 pub async fn ensure(kafka: &ClientConfig, layout: Layout) -> Result<(), TopicError> {
     let admin: AdminClient<DefaultClientContext> = kafka.create()?;
     let copies = || TopicReplication::Fixed(layout.replication);
-    let raw = NewTopic::new(RAW_TOPIC, layout.partitions, copies()).set("retention.ms", SEVEN_DAYS_MS);
-    let dlq = NewTopic::new(DLQ_TOPIC, 1, copies()).set("retention.ms", THIRTY_DAYS_MS);
+    let raw = NewTopic::new(RAW_TOPIC, layout.partitions, copies())
+        .set("cleanup.policy", "delete")
+        .set("retention.ms", SEVEN_DAYS_MS);
+    let dlq = NewTopic::new(DLQ_TOPIC, 1, copies()).set("cleanup.policy", "delete").set("retention.ms", THIRTY_DAYS_MS);
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
     for made in admin.create_topics([&raw, &dlq], &options).await? {
         match made {

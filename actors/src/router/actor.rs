@@ -123,7 +123,7 @@ pub struct PartitionRouter {
     last_cut: Instant,
     pub(super) last_cost: Duration,
     _alive: Alive,
-    meters: RouterMeters,
+    pub(super) meters: RouterMeters,
 }
 
 impl PartitionRouter {

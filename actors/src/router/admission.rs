@@ -69,6 +69,7 @@ impl PartitionRouter {
             Record::Event { index, occurrence }
                 if !has_row && !self.sorter.book.admits_newcomer(project, sorted.received_at) =>
             {
+                self.meters.overflowed.increment(1);
                 let environment = sorted.environment;
                 let overflow = overflow_fingerprint(&environment);
                 self.incidents.draft(project, &overflow, Record::Overflow { index, occurrence, environment });

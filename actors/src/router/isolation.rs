@@ -139,6 +139,7 @@ impl PartitionRouter {
             message: &death.message,
         };
         if self.sorter.quarantine.note(kill) {
+            metrics::quarantines().increment(1);
             tracing::error!(
                 partition = self.title.partition, offset, project = %event.project_id, fingerprint = %event.fingerprint,
                 "the fingerprint is quarantined"

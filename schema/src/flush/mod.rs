@@ -73,6 +73,9 @@ impl FlushBatch {
             + self.buckets.len()
             + self.ledger.len()
             + self.gaps.len()
+            + self.guards.quarantines.len()
+            + self.guards.poison.len()
+            + self.guards.limits.len()
     }
 }
 

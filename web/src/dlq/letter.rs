@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use rdkafka::message::{Headers, Message};
 use schema::names;
+use schema::trace::TraceParent;
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
@@ -83,6 +84,8 @@ pub struct Letter {
     pub written_at: Option<DateTime<Utc>>,
     /// Whether it has been put back into the log since.
     pub is_retried: bool,
+    /// The trace that it belongs to, as W3C `traceparent`.
+    pub traceparent: Option<String>,
 }
 
 /// What a record of the dead-letter topic is.
@@ -119,6 +122,7 @@ pub fn read(message: &impl Message) -> Option<Entry> {
         key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
         written_at: message.timestamp().to_millis().and_then(DateTime::from_timestamp_millis),
         is_retried: false,
+        traceparent: text(names::TRACEPARENT_HEADER).filter(|text| text.parse::<TraceParent>().is_ok()),
     }))
 }
 
@@ -141,13 +145,20 @@ mod tests {
     #[test]
     fn headers_tell_origin_stage_reason_and_attempts() {
         let rest = [("__connect.errors.stage", "incident"), ("__connect.errors.exception.message", "boom")];
-        let retries = [("signals-retries", "2"), ("signals-record-kind", "command")];
+        let trace = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        let retries = [("signals-retries", "2"), ("signals-record-kind", "command"), trace];
         let Some(Entry::Letter(letter)) = read(&message(&[&ORIGIN[..], &rest, &retries].concat())) else {
             panic!("no letter")
         };
         assert_eq!((letter.place.to_string(), letter.origin.to_string()), ("2:40".into(), "raw:3:17".into()));
         assert_eq!((letter.stage.as_str(), letter.reason.as_str()), ("incident", "boom"));
         assert_eq!((letter.retries, letter.is_command, letter.key.as_str()), (2, true, "proj"));
+        assert_eq!(letter.traceparent.as_deref(), Some(trace.1));
+        // Put back, it is what it was, and has one attempt more.
+        let back = super::super::retry::headers(&letter);
+        let back: Vec<_> = back.iter().map(|header| (header.key, header.value.unwrap())).collect();
+        let wanted = [("signals-retries", "3"), ("signals-record-kind", "command"), trace];
+        assert_eq!(back, wanted.map(|(key, value)| (key, value.as_bytes())));
     }
 
     #[test]

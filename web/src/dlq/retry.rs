@@ -36,11 +36,8 @@ impl Returns {
 
     /// Puts it back and notes that. Returns where it stands now.
     pub(super) async fn put_back(&self, whole: &Whole) -> anyhow::Result<String> {
-        let attempt = whole.letter.retries.saturating_add(1).to_string();
-        let mut headers = with(OwnedHeaders::new(), names::RETRIES_HEADER, attempt.as_bytes());
-        if whole.letter.is_command {
-            headers = with(headers, names::KIND_HEADER, names::KIND_COMMAND);
-        }
+        let attempt = attempt(&whole.letter);
+        let headers = headers(&whole.letter);
         let origin = &whole.letter.origin;
         let record = FutureRecord::to(&origin.topic).key(&whole.key).payload(&whole.payload).headers(headers);
         let sent = self.producer.send(record, Timeout::After(Duration::from_secs(15))).await;
@@ -57,6 +54,22 @@ impl Returns {
         let noted = self.producer.send(note, Timeout::After(Duration::from_secs(15))).await;
         noted.map_err(|(error, _)| error).context("the record is back in the log, but the note of it failed")?;
         Ok(format!("{}:{}:{}", origin.topic, delivery.partition, delivery.offset))
+    }
+}
+
+fn attempt(letter: &Letter) -> String {
+    letter.retries.saturating_add(1).to_string()
+}
+
+/// Of a letter that goes back into the log.
+pub(super) fn headers(letter: &Letter) -> OwnedHeaders {
+    let mut headers = with(OwnedHeaders::new(), names::RETRIES_HEADER, attempt(letter).as_bytes());
+    if letter.is_command {
+        headers = with(headers, names::KIND_HEADER, names::KIND_COMMAND);
+    }
+    match &letter.traceparent {
+        Some(trace) => with(headers, names::TRACEPARENT_HEADER, trace.as_bytes()),
+        None => headers,
     }
 }
 

@@ -12,11 +12,13 @@ const EVENTS: u64 = 200_000;
 /// Events a second on the real servers, where the sending would else be over before the engine, whose group waits ten
 /// seconds for a member that was killed, is at work again.
 const RATE: f64 = 4_000.0;
-/// While clients send; some starts are killed besides, and one more kill follows after the last acknowledgement.
+/// While clients send. The first start is killed twice besides, some others too, and one more kill follows after the last
+/// acknowledgement.
 const KILLS: u64 = 5;
 const SENDING_WITHIN: Duration = Duration::from_secs(240);
-/// About as long as a start takes, so that a kill may hit each of its steps.
+/// About as long as a start takes, so that a kill may hit each of its steps; the first one also makes the database.
 const START: Duration = Duration::from_millis(1_500);
+const FIRST_START: Duration = Duration::from_millis(2_500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g1_g2_g3_kill_9_of_everything_changes_no_count_on_embedded_servers() {
@@ -31,12 +33,17 @@ async fn g1_g2_g3_kill_9_of_the_program_changes_no_count_on_real_servers() {
 async fn kill_9_changes_no_count(stack: Stack, name: &str) {
     let (begun, events) = (Instant::now(), events(EVENTS));
     let mut chance = Chance::new(name);
+    for _ in 0..2 {
+        let program = stack.start();
+        chance.moment(FIRST_START).await;
+        program.kill9();
+    }
     let mut program = stack.up().await;
     // The ids are the same in both projects: an id counts once in each.
     let apis = [stack.api(), stack.project("proj_other").await];
     let rate = (!stack.is_embedded()).then_some(RATE / 2.0);
     let loads = apis.each_ref().map(|api| Load::start(api, events / 2, rate));
-    let mut kills = 0;
+    let mut kills = 2;
     for kill in 0..KILLS {
         // Some time in the kill's own share of the sending; every second one while the engine is at work again.
         let threshold = (events * kill + chance.below(events)) / (KILLS + 1);

@@ -25,8 +25,7 @@ pub fn command(arguments: &[&str], environment: &Environment) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signals"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        let is_ours = ["SIGNALS_", "KAFKA_", "DATABASE_URL", "PG"].iter().any(|start| name.starts_with(start));
-        if is_ours && name != "SIGNALS_LOG" {
+        if ["SIGNALS_", "KAFKA_", "DATABASE_URL", "PG"].iter().any(|start| name.starts_with(start)) {
             command.env_remove(name);
         }
     }
@@ -47,6 +46,11 @@ impl Program {
         self.child.id()
     }
 
+    /// Lines of its log that contain this text.
+    pub fn has_said(&self, text: &str) -> usize {
+        std::fs::read_to_string(&self.log).unwrap().lines().filter(|line| line.contains(text)).count()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -63,8 +67,13 @@ impl Program {
     }
 
     /// SIGTERM; it must end by itself, in time and content.
-    pub async fn end(mut self) {
-        self.signal("TERM");
+    pub async fn end(self) {
+        self.end_by("TERM").await;
+    }
+
+    /// The same by another signal.
+    pub async fn end_by(mut self, signal: &str) {
+        self.signal(signal);
         let status = self.ended(ENDS_WITHIN).await;
         assert!(status.success(), "asked to end, it ended with {status}");
     }

@@ -9,9 +9,6 @@ use std::time::{Duration, Instant};
 
 /// Counted or recognised as sent before, whichever project.
 pub const SETTLED: &str = "SELECT coalesce(sum(events), 0)::bigint AS n FROM ledger";
-/// How often partitions have changed hands.
-pub const EPOCHS: &str = "SELECT coalesce(sum(epoch), 0)::bigint AS n FROM partition_checkpoints";
-
 /// A project left out of the proof: of its events nobody knows whether they were taken in.
 pub const PROBE: &str = "proj_probe";
 

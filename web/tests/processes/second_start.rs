@@ -8,12 +8,11 @@ async fn how_long_the_first_and_the_second_start_take() {
     for start in ["first", "second", "third"] {
         let mut program = stack.start();
         println!("the {start} start took {:?} until both APIs were ready", stack.ready(&mut program).await);
-        program.end().await;
+        // As Ctrl-C does.
+        program.end_by("INT").await;
         stack.nothing_is_left().await;
     }
-    let mut program = stack.up().await;
-    program.signal("KILL");
-    program.ended(std::time::Duration::from_secs(5)).await;
+    stack.up().await.kill9();
     let mut program = stack.start();
     println!("the start after a kill -9 took {:?}", stack.ready(&mut program).await);
     program.end().await;

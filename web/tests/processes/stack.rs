@@ -1,14 +1,14 @@
 //! What one Signals stands on, in a test of its own: embedded servers, or a real Kafka and PostgreSQL.
 
 use crate::api::Api;
-use crate::program::{Environment, Program, command, processes_with, send_signal};
+use crate::program::{Environment, Program, command, processes_with};
 use crate::servers::{Server, free_port};
 use crate::wait::{eventually, until};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use schema::database::DatabaseConfig;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -213,11 +213,12 @@ impl Drop for Stack {
         let begun = Instant::now();
         // An embedded database ends by itself when its owner is gone; its files can be removed only then.
         while let [pid, ..] = processes_with(&folder)[..] {
+            thread::park_timeout(Duration::from_millis(20));
             if begun.elapsed() > Duration::from_secs(20) {
                 eprintln!("killing {pid}, which was left behind");
-                send_signal(pid, "KILL");
+                // It may have ended meanwhile.
+                let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
             }
-            thread::park_timeout(Duration::from_millis(20));
         }
         let elsewhere = self.embedded_postgres();
         if !elsewhere.starts_with(self.folder.path()) {

@@ -1,0 +1,236 @@
+//! `cargo bench -p benches --bench latency [-- embedded]`: from an event's `POST` to its incident over REST, idle.
+//!
+//! The whole program runs in a process of its own, on a Kafka and a PostgreSQL of this bench's own, because topics and groups
+//! have fixed names; with `embedded`, on the servers inside it.
+
+use anyhow::Context;
+use benches::child;
+use benches::http::{Connection, get, post};
+use benches::report::{bound, setting};
+use benches::usage::load_average;
+use benches::watch::{cpu_seconds_of, cpu_seconds_under, memory_kib_of};
+use hdrhistogram::Histogram;
+use own_servers::{Server, free_port};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+use web::run::{Role, roles, up};
+
+#[path = "../infra/own_servers.rs"]
+#[allow(clippy::unwrap_used, clippy::panic, dead_code, missing_debug_implementations, reason = "made for tests")]
+mod own_servers;
+
+/// The demo project's key.
+const KEY: &str = "sig_the-key-of-this-bench";
+/// A first start may have to fetch the server of the database.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// An incident that does not show within it has failed.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks at the list.
+const LOOKS_EVERY: Duration = Duration::from_micros(500);
+/// How long the idle program is watched.
+const IDLE: Duration = Duration::from_secs(10);
+/// Rounds that are not measured.
+const WARM_UP: u64 = 20;
+
+/// What the child runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Part {
+    /// `signals run ingest,core,engine`
+    Roles,
+    /// `signals up`
+    Up,
+}
+
+/// A running Signals; killed with this value.
+struct Signals {
+    process: Child,
+    pid: u32,
+    ingest: SocketAddr,
+    core: SocketAddr,
+}
+
+fn main() -> anyhow::Result<()> {
+    match child::part::<Part>()? {
+        Some(Part::Roles) => actix_rt::System::new().block_on(roles(&[Role::Ingest, Role::Core, Role::Engine])),
+        Some(Part::Up) => actix_rt::System::new().block_on(up()),
+        None => {
+            let is_embedded = std::env::args().any(|argument| argument == "embedded");
+            tokio::runtime::Runtime::new()?.block_on(async {
+                tokio::select! {
+                    done = all(is_embedded) => done,
+                    _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+                }
+            })
+        }
+    }
+}
+
+async fn all(is_embedded: bool) -> anyhow::Result<()> {
+    if is_embedded { embedded().await } else { real().await }
+}
+
+/// On servers of its own.
+async fn real() -> anyhow::Result<()> {
+    let (kafka, postgres) = (std::thread::spawn(Server::kafka), std::thread::spawn(Server::postgres));
+    let (Ok(kafka), Ok(postgres)) = (kafka.join(), postgres.join()) else { anyhow::bail!("a server did not start") };
+    let folder = folder()?;
+    let servers = [("KAFKA_BROKERS", kafka.address()), ("DATABASE_URL", postgres.database_url())];
+    let seed = {
+        let url = postgres.database_url();
+        async move {
+            schema::migrate::migrate(&url).await?;
+            let database = schema::database::pool(&schema::database::DatabaseConfig::at(&url), 1)?;
+            anyhow::Ok(schema::seed::seed_demo(&mut *database.get().await?, KEY).await?)
+        }
+    };
+    seed.await?;
+    let (signals, took) = Signals::start(Part::Roles, folder.path(), &servers).await?;
+    println!("real Kafka and PostgreSQL; ready after {:.2} s", took.as_secs_f64());
+    let latencies = signals.measure().await?;
+    report("event to incident over REST", &latencies, 12.0, Some(60.0))?;
+    idle(&signals).await?;
+    println!("the TypeScript peer, by PEER.md: median 18.8 ms");
+    signals.stop().await.map(drop)
+}
+
+/// On what `signals up` brings.
+async fn embedded() -> anyhow::Result<()> {
+    let folder = folder()?;
+    let (signals, first) = Signals::start(Part::Up, folder.path(), &[]).await?;
+    signals.stop().await?;
+    let (signals, second) = Signals::start(Part::Up, folder.path(), &[]).await?;
+    println!("embedded; ready after {:.2} s at the first start, with an empty data folder", first.as_secs_f64());
+    println!("{}", bound("second start", second.as_secs_f64(), 3.0, "s"));
+    let latencies = signals.measure().await?;
+    report("event to incident over REST, embedded", &latencies, 40.0, None)?;
+    let used = idle(&signals).await?;
+    println!("{}", bound("CPU when idle, embedded", used * 100.0, 10.0, "% of a core"));
+    signals.stop().await.map(drop)
+}
+
+/// The database's user must pass through it even when this runs as root.
+fn folder() -> anyhow::Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711))?;
+    Ok(folder)
+}
+
+fn report(what: &str, latencies: &Histogram<u64>, median: f64, p99: Option<f64>) -> anyhow::Result<()> {
+    let millis = |quantile| Duration::from_micros(latencies.value_at_quantile(quantile)).as_secs_f64() * 1_000.0;
+    let quantiles = [0.1, 0.5, 0.9, 0.99].map(millis);
+    let [p10, p50, p90, p99_seen] = quantiles;
+    println!(
+        "{what}, {} rounds: p10 {p10:.2} ms, p50 {p50:.2} ms, p90 {p90:.2} ms, p99 {p99_seen:.2} ms, most {:.2} ms; load {}",
+        latencies.len(),
+        millis(1.0),
+        load_average()
+    );
+    println!("{}", bound(&format!("{what}, median"), p50, median, "ms"));
+    if let Some(most) = p99 {
+        println!("{}", bound(&format!("{what}, p99"), p99_seen, most, "ms"));
+    }
+    Ok(())
+}
+
+/// Watches a program that nobody asks anything. Returns the cores that it used.
+async fn idle(signals: &Signals) -> anyhow::Result<f64> {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (began, own, all) = (Instant::now(), cpu_seconds_of(signals.pid)?, cpu_seconds_under(signals.pid)?);
+    tokio::time::sleep(IDLE).await;
+    let seconds = began.elapsed().as_secs_f64();
+    let used = (cpu_seconds_of(signals.pid)? - own) / seconds;
+    let under = (cpu_seconds_under(signals.pid)? - all) / seconds;
+    println!(
+        "idle for {seconds:.0} s: {:.1} % of a core, {:.1} % with its child processes; {} MiB",
+        used * 100.0,
+        under * 100.0,
+        memory_kib_of(signals.pid)? / 1024
+    );
+    Ok(used)
+}
+
+impl Signals {
+    /// Starts it and waits until both its APIs want work. Returns how long that took.
+    async fn start(part: Part, folder: &Path, servers: &[(&str, String)]) -> anyhow::Result<(Self, Duration)> {
+        let port = free_port();
+        let mut command = child::command(&part)?;
+        for name in ["KAFKA_BROKERS", "DATABASE_URL"] {
+            command.env_remove(name);
+        }
+        command
+            .envs(servers.iter().map(|(name, value)| (*name, value.as_str())))
+            .env("SIGNALS_DATA_DIR", folder.join("data"))
+            .env("SIGNALS_INGEST_PORT", port.to_string())
+            .env("SIGNALS_CORE_PORT", (port + 1).to_string())
+            .env("SIGNALS_SEED_API_KEY", KEY)
+            .stdout(std::process::Stdio::null());
+        let began = Instant::now();
+        let process = command.spawn()?;
+        let pid = process.id().context("it ended at once")?;
+        let [ingest, core] = [port, port + 1].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut signals = Self { process, pid, ingest, core };
+        while !(signals.is_ready(ingest).await && signals.is_ready(core).await) {
+            anyhow::ensure!(signals.process.try_wait()?.is_none(), "Signals ended instead of starting");
+            anyhow::ensure!(began.elapsed() < READY_WITHIN, "Signals is not ready in time");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok((signals, began.elapsed()))
+    }
+
+    async fn is_ready(&self, address: SocketAddr) -> bool {
+        let Ok(mut connection) = Connection::open(address).await else { return false };
+        connection.exchange(&get("/readyz", KEY)).await.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// Round after round: one event of a fingerprint of its own, then looking until its incident counts it.
+    async fn measure(&self) -> anyhow::Result<Histogram<u64>> {
+        let (mut ingest, mut core) = (Connection::open(self.ingest).await?, Connection::open(self.core).await?);
+        let mut latencies = Histogram::new(3)?;
+        for round in 0..WARM_UP + setting("BENCH_ROUNDS", 200)? {
+            // Not in step with anything that happens once in a while.
+            tokio::time::sleep(Duration::from_millis(rand::random_range(20..70))).await;
+            let took = shown(&mut ingest, &mut core, round).await?;
+            if round >= WARM_UP {
+                latencies.record(u64::try_from(took.as_micros())?)?;
+            }
+        }
+        Ok(latencies)
+    }
+
+    /// SIGTERM, as an operator ends it.
+    async fn stop(mut self) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        let told = Command::new("kill").args(["-TERM", &self.pid.to_string()]).status().await?;
+        anyhow::ensure!(told.success(), "cannot end Signals");
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.process.wait()).await;
+        let status = ended.context("Signals does not end")??;
+        anyhow::ensure!(status.success(), "Signals ended with {status}");
+        Ok(began.elapsed())
+    }
+}
+
+async fn shown(ingest: &mut Connection, core: &mut Connection, round: u64) -> anyhow::Result<Duration> {
+    let code = format!("ROUND_{round:06}_CODE");
+    let event = format!(
+        r#"{{"event_type":"error","severity":"error","environment":"prod","message":"round {round} failed","attributes":{{"route":"/api/checkout","error_code":"{code}"}}}}"#
+    );
+    let (post, look) = (post("/v1/events", KEY, event.as_bytes()), get(&format!("/v1/incidents?q={code}"), KEY));
+    let began = Instant::now();
+    let status = ingest.exchange(&post).await?.status;
+    anyhow::ensure!(status == 202, "the event was answered with {status}");
+    loop {
+        let answer = core.exchange(&look).await?;
+        anyhow::ensure!(answer.status == 200, "the list was answered with {}", answer.status);
+        let text = String::from_utf8_lossy(answer.body);
+        // Nothing else has this code.
+        if text.contains(r#""event_count":1,"#) {
+            return Ok(began.elapsed());
+        }
+        anyhow::ensure!(began.elapsed() < SHOWN_WITHIN, "no incident of {code} in time: {text}");
+        tokio::time::sleep(LOOKS_EVERY).await;
+    }
+}
