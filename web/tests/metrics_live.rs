@@ -22,7 +22,12 @@ async fn send_garbage(topic: &str) {
 }
 
 /// The trace that the first dead letter carries.
-fn trace_of_dead_letter(topic: &str) -> String {
+async fn trace_of_dead_letter(topic: String) -> String {
+    // Not on this thread: the engine's connections live on it.
+    tokio::task::spawn_blocking(move || read_trace(&topic)).await.unwrap()
+}
+
+fn read_trace(topic: &str) -> String {
     let consumer: BaseConsumer =
         kafka().set("group.id", format!("reader-{topic}")).set("auto.offset.reset", "earliest").create().unwrap();
     consumer.subscribe(&[&format!("{topic}-dlq")]).unwrap();
@@ -52,7 +57,7 @@ async fn every_documented_metric_is_shown_and_agrees_with_the_traffic() {
     assert_eq!(rig.post("/v1/events/batch", batch, &[]).await, 202);
     assert_eq!(rig.post("/v1/events", "{\"broken", &[]).await, 400);
     send_garbage(&rig.topic).await;
-    assert_eq!(trace_of_dead_letter(&rig.topic), TRACE);
+    assert_eq!(trace_of_dead_letter(rig.topic.clone()).await, TRACE);
     rig.wait_for(r#"signals_events_settled_total{outcome="counted"} 5"#).await;
     rig.wait_for(r#"signals_events_settled_total{outcome="dead_lettered"} 1"#).await;
     let text = rig.wait_for(r#"signals_events_settled_total{outcome="duplicate"} 1"#).await;

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 /// Columns of a frame that is printed into a pipe.
-const PIPE_COLUMNS: u16 = 160;
+const PIPE_COLUMNS: u16 = 200;
 
 /// The command line of `signals top`.
 #[derive(clap::Args, Clone, Debug)]

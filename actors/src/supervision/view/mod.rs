@@ -44,7 +44,6 @@ pub struct ActorView {
     pub children: Vec<ActorView>,
     /// Its children by kind, page by page, where they are many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(no_recursion)]
     pub residents: Vec<Page>,
 }
 
