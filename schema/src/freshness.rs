@@ -47,13 +47,14 @@ pub struct Sighting<'a> {
     pub age: f64,
 }
 
-/// Notes the log's end, and the moment if the tables had reached it. An owner of the past changes nothing.
+/// Notes the log's end, and the moment if the tables had reached it. What was seen of the log replaces what a flush
+/// supposed: one that did not know whether more was coming supposes one record more. An owner of the past changes nothing.
 ///
 /// # Errors
 /// The database's.
 pub async fn note(connection: &mut AsyncPgConnection, seen: &Sighting<'_>) -> QueryResult<()> {
     diesel::sql_query(
-        "UPDATE partition_checkpoints SET high_watermark = greatest(high_watermark, $1), \
+        "UPDATE partition_checkpoints SET high_watermark = greatest(next_offset, $1), \
                 caught_up_at = CASE WHEN next_offset >= $1 THEN now() - make_interval(secs => $2) ELSE caught_up_at END \
          WHERE consumer_group = $3 AND topic = $4 AND partition = $5 AND epoch = $6",
     )

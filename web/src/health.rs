@@ -1,10 +1,13 @@
 //! Whether a process is alive, and whether it can work.
 //!
-//! `/livez` says that the process answers; it asks nobody else, so that a lost database does not restart it.
+//! `/livez` says that the process answers and that what it cannot work without still turns: the poll thread, the threads
+//! of the actors. It asks no other server, so that a lost database does not restart it.
 //! `/readyz` asks the probes and refuses while the process is ending, so that no new work is sent there.
 //! `/healthz` asks the same probes and goes on telling their truth until the end.
 //!
 //! All three are open to everyone: a probe's words must hold no secret.
+
+mod log;
 
 use actix_web::{HttpResponse, get, web};
 use futures_util::future::{BoxFuture, join_all};
@@ -36,7 +39,8 @@ struct Probe {
 /// The probes of one process, and whether it still takes work.
 #[derive(Clone)]
 pub struct Probes {
-    probes: Vec<Arc<Probe>>,
+    readiness: Vec<Arc<Probe>>,
+    liveness: Vec<Arc<Probe>>,
     patience: Duration,
     shared: Arc<Shared>,
 }
@@ -44,12 +48,13 @@ pub struct Probes {
 #[derive(Default)]
 struct Shared {
     is_ending: AtomicBool,
-    last: Mutex<Option<(Instant, Report)>>,
+    last_readiness: Mutex<Option<(Instant, Report)>>,
+    last_liveness: Mutex<Option<(Instant, Report)>>,
 }
 
 impl fmt::Debug for Probes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.probes.iter().map(|probe| probe.name)).finish()
+        f.debug_list().entries(self.readiness.iter().chain(&self.liveness).map(|probe| probe.name)).finish()
     }
 }
 
@@ -81,7 +86,7 @@ const UNHEALTHY: &str = "unhealthy";
 
 impl Default for Probes {
     fn default() -> Self {
-        Self { probes: Vec::new(), patience: PATIENCE, shared: Arc::default() }
+        Self { readiness: Vec::new(), liveness: Vec::new(), patience: PATIENCE, shared: Arc::default() }
     }
 }
 
@@ -91,14 +96,26 @@ impl Probes {
         Self::default()
     }
 
-    /// Adds a probe. It is asked anew for each report and may take two seconds.
+    /// Adds a probe of readiness. It is asked anew for each report and may take two seconds.
     #[must_use]
     pub fn add<F, A>(mut self, name: &'static str, ask: A) -> Self
     where
         A: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Verdict> + Send + 'static,
     {
-        self.probes.push(Arc::new(Probe { name, ask: Box::new(move || Box::pin(ask())) }));
+        self.readiness.push(probe(name, ask));
+        self
+    }
+
+    /// Adds a probe of liveness: if it fails, the process is better ended and started again. It must ask nothing outside
+    /// of the process, and may take two seconds.
+    #[must_use]
+    pub fn add_liveness<F, A>(mut self, name: &'static str, ask: A) -> Self
+    where
+        A: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Verdict> + Send + 'static,
+    {
+        self.liveness.push(probe(name, ask));
         self
     }
 
@@ -126,15 +143,24 @@ impl Probes {
         self.shared.is_ending.store(true, Ordering::Relaxed);
     }
 
-    /// Asks all probes at once, or repeats an answer of the last half second.
+    /// Asks all probes of readiness at once, or repeats an answer of the last half second.
     pub async fn report(&self) -> Report {
+        self.ask(&self.readiness, &self.shared.last_readiness).await
+    }
+
+    /// The same for the probes of liveness.
+    pub async fn life(&self) -> Report {
+        self.ask(&self.liveness, &self.shared.last_liveness).await
+    }
+
+    async fn ask(&self, probes: &[Arc<Probe>], last: &Mutex<Option<(Instant, Report)>>) -> Report {
         // Held while asking: those who come meanwhile wait for the same answer.
-        let mut last = self.shared.last.lock().await;
+        let mut last = last.lock().await;
         if let Some((at, report)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
             tracing::trace!(age = ?at.elapsed(), "a health report is used again");
             return report.clone();
         }
-        let checks = join_all(self.probes.iter().map(|probe| check(probe, self.patience))).await;
+        let checks = join_all(probes.iter().map(|probe| check(probe, self.patience))).await;
         let is_healthy = checks.iter().all(|check| check.status == HEALTHY);
         let report = Report { status: if is_healthy { HEALTHY } else { UNHEALTHY }, checks };
         *last = Some((Instant::now(), report.clone()));
@@ -149,6 +175,14 @@ impl Probes {
         }
         self.report().await
     }
+}
+
+fn probe<F, A>(name: &'static str, ask: A) -> Arc<Probe>
+where
+    A: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Verdict> + Send + 'static,
+{
+    Arc::new(Probe { name, ask: Box::new(move || Box::pin(ask())) })
 }
 
 async fn check(probe: &Probe, patience: Duration) -> Check {
@@ -178,11 +212,14 @@ async fn healthz(probes: web::Data<Probes>) -> HttpResponse {
     say_health(probes).await
 }
 
-/// Whether the process answers at all.
-#[utoipa::path(tag = "health", responses((status = 200, description = "It does.", body = Report)))]
+/// Whether the process is alive: it answers, and what it cannot work without still turns.
+#[utoipa::path(tag = "health", responses(
+    (status = 200, description = "It is.", body = Report),
+    (status = 503, description = "It is better ended and started again; the checks say why.", body = Report)
+))]
 #[get("/livez")]
-async fn livez() -> HttpResponse {
-    say_life().await
+async fn livez(probes: web::Data<Probes>) -> HttpResponse {
+    say_life(probes).await
 }
 
 /// Whether the process wants work: its probes are content and it is not ending.
@@ -199,8 +236,8 @@ async fn say_health(probes: web::Data<Probes>) -> HttpResponse {
     answer(&probes.report().await)
 }
 
-async fn say_life() -> HttpResponse {
-    answer(&Report { status: HEALTHY, checks: Vec::new() })
+async fn say_life(probes: web::Data<Probes>) -> HttpResponse {
+    answer(&probes.life().await)
 }
 
 async fn say_readiness(probes: web::Data<Probes>) -> HttpResponse {
@@ -255,6 +292,18 @@ mod tests {
             assert_eq!(body["checks"][1]["detail"], "does not answer");
         }
         assert_eq!(ask(&probes, "/livez").await.0, 200);
+    }
+
+    #[actix_web::test]
+    async fn a_part_that_stands_still_makes_the_process_dead_but_not_unready() {
+        let probes = Probes::new()
+            .add("postgres", || async { Ok(None) })
+            .add_liveness("arbiters", || async { Ok(None) })
+            .add_liveness("poll_thread", || async { Err("no round for 31 s".to_owned()) });
+        let (status, body) = ask(&probes, "/livez").await;
+        assert_eq!((status, body["checks"].as_array().unwrap().len()), (503, 2), "{body}");
+        assert_eq!(body["checks"][1]["detail"], "no round for 31 s");
+        assert_eq!(ask(&probes, "/readyz").await.0, 200);
     }
 
     #[actix_web::test]

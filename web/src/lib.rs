@@ -15,5 +15,7 @@ pub mod quarantine;
 pub mod request_id;
 pub mod run;
 pub mod stack;
+pub mod supervision;
 pub mod telemetry;
+pub mod top;
 pub mod topics;

@@ -11,6 +11,7 @@ use web::quarantine::QuarantineCommand;
 use web::run::{self, Role};
 use web::stack::{Stack, known_key, seed_key};
 use web::telemetry;
+use web::top::TopArgs;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -56,6 +57,8 @@ enum Command {
     Traffic(traffic::TrafficArgs),
     /// Send recorded events again.
     Replay(traffic::ReplayArgs),
+    /// Watch the engine's actors in the terminal: q ends.
+    Top(TopArgs),
 }
 
 #[actix_web::main]
@@ -100,6 +103,12 @@ async fn run_command() -> anyhow::Result<ExitCode> {
         Command::Traffic(mut arguments) => {
             default_key(&mut arguments.target)?;
             return Ok(told(&traffic::run(arguments).await?));
+        }
+        Command::Top(mut arguments) => {
+            if arguments.key.is_none() {
+                arguments.key = known_key(&section("SIGNALS_")?).map(Into::into);
+            }
+            web::top::run(arguments, &mut std::io::stdout()).await?;
         }
         Command::Replay(mut arguments) => {
             default_key(&mut arguments.target)?;

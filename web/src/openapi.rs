@@ -18,6 +18,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
         (name = "ingest", description = "How events come in."),
         (name = "incidents", description = "What is broken, and what people do about it."),
         (name = "metrics", description = "A project's figures."),
+        (name = "supervision", description = "What lives in the engine, and how it fares."),
         (name = "health", description = "Whether a process is alive and able to work.")
     )
 )]
@@ -38,6 +39,7 @@ pub fn document() -> Document {
     let app = App::new().into_utoipa_app().openapi(Base::openapi());
     let app = app
         .configure(crate::core::services)
+        .configure(crate::supervision::services)
         .configure(crate::health::services)
         .configure(crate::metrics::exporter::services);
     app.split_for_parts().1.merge_from(crate::ingest::IngestApi::openapi())
@@ -134,6 +136,8 @@ mod tests {
             ("/v1/incidents/{id}/investigate", "post", "write"),
             ("/v1/incidents/{id}/resolve", "post", "write"),
             ("/v1/incidents/{id}/reopen", "post", "write"),
+            ("/v1/supervision", "get", "admin"),
+            ("/v1/supervision/{actor}", "get", "admin"),
             ("/v1/metrics/overview", "get", "read"),
             ("/v1/metrics/trends", "get", "read"),
             ("/v1/events", "post", "ingest"),

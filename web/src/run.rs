@@ -12,6 +12,7 @@ use crate::metrics::requests::measure;
 use crate::producer::LogWriter;
 use crate::request_id::request_id;
 use crate::stack::{Stack, seed_key};
+use crate::supervision::{self, SupervisionState};
 use crate::{core, health, ingest, metrics, openapi, topics};
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
@@ -120,30 +121,34 @@ pub async fn migrate(config: DatabaseConfig) -> anyhow::Result<()> {
 async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: Database) -> anyhow::Result<Running> {
     // Before anything that measures.
     let mut exporter = Exporter::install()?.sample_database(database.clone());
-    let probes = Probes::new().add_database(database.clone());
+    let mut probes = Probes::new().add_database(database.clone()).add_log(&stack.kafka, schema::names::RAW_TOPIC)?;
     let mut running =
         Running { probes: probes.clone(), servers: Vec::new(), engine: None, reporter: None, addresses: Vec::new() };
     if roles.contains(&Role::Engine) {
         let engine = EngineConfig { consumer_settings: stack.consumer_settings.clone(), ..EngineConfig::default() };
         let engine = Engine::start(stack.kafka.clone(), database.clone(), engine).await?;
         exporter = exporter.sample(engine.sampler());
+        probes = supervision::probes(probes, &engine.observer());
         running.engine = Some(engine);
     }
+    let keys = Keys::new(database.clone());
+    let observer = running.engine.as_ref().map(Engine::observer);
+    let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer };
     let watched = watched(probes, exporter);
     let has_http = roles.contains(&Role::Ingest) || roles.contains(&Role::Core);
     if config.metrics_port.is_some() || !has_http {
-        running.watch(config, watched.clone())?;
+        running.watch(config, beside_engine(watched.clone(), seen.clone()))?;
     }
     if !has_http {
         return Ok(running);
     }
-    let keys = Keys::new(database.clone());
     let log = LogWriter::new(stack.kafka.clone(), schema::names::RAW_TOPIC)?;
     if roles.contains(&Role::Core) {
         let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone() };
         let watched = watched.clone();
         let routes = move |config: &mut web::ServiceConfig| {
-            config.configure(core::routes(state.clone())).configure(watched.clone()).configure(openapi::routes);
+            config.configure(core::routes(state.clone())).configure(supervision::routes(seen.clone()));
+            config.configure(watched.clone()).configure(openapi::routes);
         };
         running.serve(Role::Core, (config.bind, config.core_port).into(), routes)?;
     }
@@ -163,6 +168,19 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
 fn watched(probes: Probes, exporter: Exporter) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     move |config| {
         config.configure(health::routes(probes.clone())).configure(metrics::exporter::routes(exporter.clone()));
+    }
+}
+
+/// The same, and the operator's view if the engine lives in this process: it is seen there even if nothing else is served.
+fn beside_engine(
+    watched: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    seen: SupervisionState,
+) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
+    move |config| {
+        config.configure(watched.clone());
+        if seen.observer.is_some() {
+            config.configure(supervision::routes(seen.clone()));
+        }
     }
 }
 
@@ -254,6 +272,7 @@ fn welcome(running: &Running, stack: &Stack, key: &str, config: &SignalsConfig) 
     let mut text = String::from("\nSignals is up.\n\n");
     writeln!(text, "  events in  {ingest}/v1/events")?;
     writeln!(text, "  incidents  {core}/v1/incidents   (all of it: {core}/openapi.json)")?;
+    writeln!(text, "  engine     {core}/v1/supervision   (or `signals top --url {core}`)")?;
     let kept = match config.seed_api_key {
         Some(_) => "SIGNALS_SEED_API_KEY".to_owned(),
         None => config.data_dir.join("demo-api-key").display().to_string(),

@@ -11,7 +11,7 @@ pub enum Step {
     Waiting,
     /// Sorts records and hands them to its children, for which it may wait for room in their boxes.
     Routing,
-    /// Loads rows of incidents: waits for the database.
+    /// Loads rows, of incidents say: waits for the database.
     Waking,
     /// Asks its children for their part of a cut.
     Cutting,
@@ -27,7 +27,7 @@ impl Step {
         match self {
             Self::Waiting => "waiting for records",
             Self::Routing => "routing records",
-            Self::Waking => "waiting for the rows of incidents",
+            Self::Waking => "waiting for rows of the database",
             Self::Cutting => "waiting for its children's part of a cut",
             Self::Settling => "waiting for its flush",
             Self::MakingRoom => "sending idle children away",

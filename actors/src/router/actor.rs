@@ -108,7 +108,7 @@ pub struct PartitionRouter {
     pub(super) config: Arc<EngineConfig>,
     pub(super) database: Database,
     flusher: FlusherAddress,
-    progress: Arc<Progress>,
+    pub(super) progress: Arc<Progress>,
     pub(super) chronicle: Arc<Chronicle>,
     place: Arc<LogPlace>,
     pub(super) sorter: Sorter,
@@ -224,7 +224,6 @@ impl PartitionRouter {
             }
         }
         self.arrived(&batch, self.gathered.records.saturating_sub(before));
-        self.progress.enter(Step::Waking);
         let rows = self.admit(later).await;
         self.wake(rows).await;
         self.progress.enter(Step::Routing);

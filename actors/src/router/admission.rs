@@ -5,6 +5,7 @@
 use super::actor::PartitionRouter;
 use super::nursery::Key;
 use super::sort::Sorted;
+use crate::consumer::progress::Step;
 use crate::flusher::retry::Patience;
 use crate::incident::messages::Record;
 use hashbrown::HashMap;
@@ -92,6 +93,7 @@ impl PartitionRouter {
 
     async fn load_limits(&self, projects: &[&str]) -> Vec<ProjectLimits> {
         let (topic, partition) = (&self.title.topic, self.title.partition);
+        self.progress.enter(Step::Waking);
         let mut wait = Patience::default();
         loop {
             let loaded = match self.database.get().await {
@@ -113,6 +115,7 @@ impl PartitionRouter {
             return Rows::new();
         }
         let (projects, fingerprints): (Vec<&str>, Vec<&str>) = keys.iter().copied().unzip();
+        self.progress.enter(Step::Waking);
         let mut wait = Patience::default();
         loop {
             let loaded = match self.database.get().await {
@@ -137,6 +140,7 @@ impl PartitionRouter {
     pub(super) async fn recall(&mut self) {
         let (topic, partition, period) =
             (Arc::clone(&self.title.topic), self.title.partition, self.config.quarantine.period);
+        self.progress.enter(Step::Waking);
         let mut wait = Patience::default();
         loop {
             let recalled = match self.database.get().await {

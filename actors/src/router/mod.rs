@@ -9,6 +9,7 @@ pub mod barrier;
 pub mod book;
 pub mod cut;
 pub mod dedupe;
+mod delivery;
 mod isolation;
 pub mod nursery;
 mod page;

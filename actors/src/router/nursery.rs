@@ -2,6 +2,7 @@
 //!
 //! A child is addressed by its slot, found once a record; a fingerprint is hashed once on its way.
 
+use super::delivery::{question, send};
 use super::report::Row;
 use crate::consumer::batch::RecordBatch;
 use crate::metrics;
@@ -370,33 +371,5 @@ impl<C: Child> Nursery<C> {
         }
         self.passivated.increment(u64::try_from(gone).unwrap_or(u64::MAX));
         gone
-    }
-}
-
-/// False if the child is dead.
-async fn send<C: Child>(address: &Addr<C>, letter: Arc<Letter<C::Record>>, full_box: &Histogram) -> bool {
-    match address.try_send(Apply(letter)) {
-        Ok(()) => true,
-        Err(actix::prelude::SendError::Closed(_)) => false,
-        // `send` keeps the letter that a full box refuses until it is taken.
-        Err(actix::prelude::SendError::Full(letter)) => {
-            let began = Instant::now();
-            let is_taken = address.send(letter).await.is_ok();
-            full_box.record(began.elapsed());
-            is_taken
-        }
-    }
-}
-
-/// Puts a question into a box in its turn; a dead child drops it, which the asker notices at the reply.
-async fn question<C, M>(address: &Addr<C>, mut question: M)
-where
-    C: Actor<Context = Context<C>> + Handler<M>,
-    M: actix::Message<Result = ()> + Send + 'static,
-{
-    // Not `send`: what it cannot enqueue at once may be overtaken by a later letter.
-    while let Err(actix::prelude::SendError::Full(refused)) = address.try_send(question) {
-        question = refused;
-        tokio::task::yield_now().await;
     }
 }

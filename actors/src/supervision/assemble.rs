@@ -8,6 +8,7 @@ use super::view::{
     RouterView, Selection, State,
 };
 use crate::consumer::controls::Work;
+use crate::consumer::progress::Step;
 use crate::consumer::tenures::TenureView;
 use crate::flusher::desk::Glance;
 use crate::router::report::{Report, Residents, Row};
@@ -164,7 +165,9 @@ impl Tenure<'_> {
         let (step, since) = self.view.progress.step();
         let at = format!("{} for {} ms", step.as_str(), millis(since));
         if self.report.is_none() {
-            return (State::Stuck, Some(format!("it does not answer: {at}")));
+            // In these two steps it is a server that does not answer.
+            let state = if matches!(step, Step::Waking | Step::Settling) { State::Waiting } else { State::Stuck };
+            return (state, Some(format!("it does not answer: {at}")));
         }
         if self.view.progress.is_paused() {
             let busy = if self.view.progress.is_flushing() { "behind its flush" } else { "behind" };
@@ -192,7 +195,7 @@ impl Tenure<'_> {
             last_flush_ms: report.map(|report| report.last_cost).filter(|cost| !cost.is_zero()).map(millis),
             step: step.as_str().to_owned(),
             step_ms: millis(since),
-            incidents: report.map_or_else(|| progress.residents(), |report| report.incidents.total),
+            incidents: Some(report.map_or_else(|| progress.residents(), |report| report.incidents.total)),
             projects: report.map(|report| report.projects.total),
         }
     }

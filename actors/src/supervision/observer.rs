@@ -52,6 +52,16 @@ impl Observer {
         Self(Arc::new(parts))
     }
 
+    /// The engine's consumer group.
+    pub fn group(&self) -> &str {
+        &self.0.config.group
+    }
+
+    /// The topic that it reads.
+    pub fn topic(&self) -> &str {
+        &self.0.config.topic
+    }
+
     /// The whole tree; of each router the first children of either kind.
     pub async fn view(&self, children: Selection) -> ActorView {
         let (tenures, arbiters) = tokio::join!(self.routers(self.tenures(), children, children), self.arbiters_now());

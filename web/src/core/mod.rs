@@ -10,7 +10,7 @@ mod incidents;
 mod ledger;
 mod list_query;
 mod metrics;
-mod query;
+pub(crate) mod query;
 mod shapes;
 
 use crate::auth::Keys;

@@ -18,12 +18,14 @@ use std::time::{Duration, Instant};
 use web::auth::Keys;
 use web::core::CoreState;
 use web::error::problem_defaults;
+use web::health::Probes;
 use web::ingest::accepted::Accepted;
 use web::ingest::{IngestConfig, IngestState};
 use web::metrics::exporter::Exporter;
 use web::metrics::requests::measure;
 use web::producer::LogWriter;
 use web::request_id::request_id;
+use web::supervision::{self, SupervisionState};
 
 pub const PARTITIONS: i32 = 3;
 /// The seeded key of the project `proj_demo`, with all scopes.
@@ -35,6 +37,7 @@ pub struct Rig {
     pub core: String,
     pub client: reqwest::Client,
     pub engine: Option<Engine>,
+    pub database: Database,
     servers: Vec<ServerHandle>,
     _database: TestDatabase,
 }
@@ -85,6 +88,8 @@ impl Rig {
         let config = EngineConfig { group, topic: topic.clone(), dlq_topic, ..EngineConfig::default() };
         let engine = Engine::start(kafka(), database.clone(), config).await.unwrap();
         let exporter = exporter.sample(engine.sampler());
+        let probes = Probes::new().add_database(database.clone()).add_log(&kafka(), &topic).unwrap();
+        let probes = supervision::probes(probes, &engine.observer());
         let keys = Keys::new(database.clone());
         let log = LogWriter::new(kafka(), &topic).unwrap();
         let state = IngestState::new(keys.clone(), log.clone(), Accepted::default(), &IngestConfig::default());
@@ -93,14 +98,17 @@ impl Rig {
             config.configure(web::ingest::routes(state.clone()));
             config.configure(web::metrics::exporter::routes(shown.clone()));
         });
-        let state = CoreState { database, keys, log };
+        let observer = Some(engine.observer());
+        let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer };
+        let state = CoreState { database: database.clone(), keys, log };
         let (core, second) = serve(move |config| {
-            config.configure(web::core::routes(state.clone()));
+            config.configure(web::core::routes(state.clone())).configure(web::health::routes(probes.clone()));
+            config.configure(supervision::routes(seen.clone()));
             config.configure(web::metrics::exporter::routes(exporter.clone()));
         });
         let client = reqwest::Client::new();
         let servers = vec![first, second];
-        Self { topic, ingest, core, client, engine: Some(engine), servers, _database: test_database }
+        Self { topic, ingest, core, client, engine: Some(engine), database, servers, _database: test_database }
     }
 
     /// Posts to ingest and returns the status.

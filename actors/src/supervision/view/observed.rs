@@ -125,8 +125,8 @@ pub struct RouterView {
     pub step: String,
     /// Since when.
     pub step_ms: u64,
-    /// IncidentActors that live with it.
-    pub incidents: usize,
+    /// IncidentActors that live with it; none if it lives elsewhere.
+    pub incidents: Option<usize>,
     /// ProjectActors that live with it; none if the router did not answer.
     pub projects: Option<usize>,
 }
