@@ -125,7 +125,7 @@ mod tests {
         let event = decode_event(&bytes).unwrap();
         assert_eq!(event.project_id, project);
         assert_eq!(event.fingerprint, MIX.fingerprint_text(MIX.fingerprint(4_711)));
-        assert!((480..=570).contains(&bytes.len()), "{} bytes", bytes.len());
+        assert!((480..=580).contains(&bytes.len()), "{} bytes", bytes.len());
     }
 
     #[test]
