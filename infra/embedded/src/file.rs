@@ -67,12 +67,19 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|folder| folder.sync_all()).at("write to disk", path)
 }
 
-/// Removes what killed starts left: every entry of `folder` whose name begins with `prefix`.
+/// Removes what killed starts left: every file and folder in `folder` whose name begins with `prefix`. What cannot be
+/// removed, because a program of a killed start still writes there, stays until the next time.
 pub(crate) fn sweep(folder: &Path, prefix: &str) -> Result<(), FileError> {
     for entry in fs::read_dir(folder).at("list", folder)? {
         let entry = entry.at("list", folder)?;
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
-            fs::remove_dir_all(entry.path()).at("remove", &entry.path())?;
+        if !entry.file_name().to_string_lossy().starts_with(prefix) {
+            continue;
+        }
+        let path = entry.path();
+        let is_folder = entry.file_type().at("look at", &path)?.is_dir();
+        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        if let Err(error) = removed {
+            tracing::warn!(%error, path = %path.display(), "what a killed start left cannot be removed yet");
         }
     }
     Ok(())
@@ -95,5 +102,18 @@ mod tests {
         open_to_all(&folder).unwrap();
         let mode = |path: &str| fs::metadata(folder.join(path)).unwrap().mode() & 0o777;
         assert_eq!((mode(""), mode("b"), mode("b/program"), mode("b/data")), (0o755, 0o755, 0o755, 0o644));
+    }
+
+    #[test]
+    fn what_killed_starts_left_is_swept_whether_file_or_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        create_folder(&at("creating-1/base"), 0o700).unwrap();
+        fs::write(at("creating-1/base/1"), "half").unwrap();
+        fs::write(at("creating-password"), "secret").unwrap();
+        fs::write(at("data"), "kept").unwrap();
+        sweep(folder.path(), "creating-").unwrap();
+        let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["data"]);
     }
 }

