@@ -250,12 +250,13 @@ async fn until_told(mut running: Running) -> anyhow::Result<()> {
     let death = tokio::select! {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
-        death = failed(&mut running.engine) => death,
+        death = failed(&mut running.engine) => Some(death),
     };
     running.stop().await;
+    // The durable rows and the log hold everything: the next start goes on from there.
     match death {
-        // The durable rows and the log hold everything: the next start goes on from there.
-        Some(notice) => anyhow::bail!("{} failed too often ({:?})", notice.child, notice.reason),
+        Some(Some(notice)) => anyhow::bail!("{} failed too often ({:?})", notice.child, notice.reason),
+        Some(None) => anyhow::bail!("the thread that polls the log has ended"),
         None => Ok(()),
     }
 }
