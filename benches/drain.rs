@@ -67,10 +67,11 @@ fn drain(topic: &Topic, mix: &Mix, database_url: Option<&str>) -> Drain {
 
 fn show(round: usize, name: &str, drained: &Drained) {
     println!(
-        "  round {round} {name:5}: {:8.0}/s in {:5.2} s, CPU {:5.2} s, memory {:4} MiB at the end, {:4} at most; load {}",
+        "  round {round} {name:5}: {:8.0}/s in {:5.2} s, CPU {:5.2} s + database {:4.2} s, memory {:4} MiB at the end, {:4} at most; load {}",
         drained.rate,
         drained.seconds,
         drained.cpu,
+        drained.database_cpu,
         drained.resident_kib / 1024,
         drained.peak_kib / 1024,
         load_average()

@@ -1,7 +1,7 @@
 //! From the log to Postgres as fast as it goes: the engine, and the bare loop that is its floor.
 
 use crate::preload::per_second;
-use crate::servers::{kafka, number};
+use crate::servers::{kafka, number, server_cpu};
 use crate::usage::{cpu_seconds, memory_kib};
 use actors::config::EngineConfig;
 use actors::consumer::decode::decode_event;
@@ -45,6 +45,8 @@ pub struct Drained {
     pub rate: f64,
     /// CPU seconds of this process meanwhile.
     pub cpu: f64,
+    /// CPU seconds of the database meanwhile, if it is on this machine.
+    pub database_cpu: f64,
     /// Memory at the end, in KiB.
     pub resident_kib: u64,
     /// The most memory, in KiB.
@@ -69,6 +71,7 @@ impl Watch {
             seconds: elapsed.as_secs_f64(),
             rate: per_second(records, elapsed),
             cpu: cpu_seconds()? - self.cpu,
+            database_cpu: 0.0,
             resident_kib,
             peak_kib,
         })
@@ -132,8 +135,9 @@ pub async fn engine(drain: &Drain) -> anyhow::Result<Drained> {
         death = engine.failed() => Err(anyhow::anyhow!("the engine failed: {death:?}")),
     };
     let drained = done.and_then(|()| watch.end(drain.records));
+    let database_cpu = server_cpu(&mut connection).await;
     engine.stop().await;
-    drained
+    Ok(Drained { database_cpu: database_cpu?, ..drained? })
 }
 
 /// Settings of librdkafka to try out on both, from `BENCH_CONSUMER`: `name=value,name=value`.
@@ -147,6 +151,7 @@ async fn durable(connection: &mut AsyncPgConnection, records: u64) -> anyhow::Re
     let (began, wanted) = (Instant::now(), i64::try_from(records)?);
     loop {
         let found = number(connection, query).await?;
+        tracing::debug!(found, "durable");
         if found >= wanted {
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! The real servers of the environment, and what a bench makes on them and removes afterwards.
 
+use crate::usage::cpu_seconds_of;
 use anyhow::Context;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rdkafka::ClientConfig;
@@ -71,6 +72,21 @@ pub async fn number(connection: &mut AsyncPgConnection, query: &str) -> anyhow::
     Ok(diesel::sql_query(query).get_result::<Number>(connection).await?.n)
 }
 
+/// CPU seconds of the other server processes that serve this database; 0 if the server is not on this machine.
+///
+/// # Errors
+/// The database's.
+pub async fn server_cpu(connection: &mut AsyncPgConnection) -> anyhow::Result<f64> {
+    #[derive(diesel::QueryableByName)]
+    struct Process {
+        #[diesel(sql_type = diesel::sql_types::Integer)]
+        pid: i32,
+    }
+    let query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let processes: Vec<Process> = diesel::sql_query(query).load(connection).await?;
+    Ok(processes.iter().filter_map(|process| cpu_seconds_of(&process.pid.to_string()).ok()).sum())
+}
+
 /// Event counts of all incidents by fingerprint.
 ///
 /// # Errors
@@ -101,8 +117,8 @@ pub async fn written(connection: &mut AsyncPgConnection) -> anyhow::Result<Strin
         line: String,
     }
     let query = "SELECT string_agg(line, ', ') AS line FROM ( \
-             SELECT format('%s %s+%s', relname, sum(n_tup_ins), sum(n_tup_upd)) AS line FROM ( \
-                 SELECT regexp_replace(relname, '_(other|p[0-9]+)$', '') AS relname, n_tup_ins, n_tup_upd \
+             SELECT format('%s %s+%s (%s hot)', relname, sum(n_tup_ins), sum(n_tup_upd), sum(n_tup_hot_upd)) AS line FROM ( \
+                 SELECT regexp_replace(relname, '_(other|p[0-9]+)$', '') AS relname, n_tup_ins, n_tup_upd, n_tup_hot_upd \
                  FROM pg_stat_user_tables) AS t GROUP BY relname HAVING sum(n_tup_ins + n_tup_upd) > 0 \
              UNION ALL SELECT format('%s commits', xact_commit) FROM pg_stat_database \
                  WHERE datname = current_database()) AS lines";

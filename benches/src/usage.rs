@@ -11,11 +11,19 @@ const TICKS: f64 = 100.0;
 /// # Errors
 /// If `/proc` is not Linux's.
 pub fn cpu_seconds() -> anyhow::Result<f64> {
-    let stat = read_to_string("/proc/self/stat")?;
+    cpu_seconds_of("self")
+}
+
+/// CPU seconds of a process of this machine so far.
+///
+/// # Errors
+/// If there is none of this id.
+pub fn cpu_seconds_of(process: &str) -> anyhow::Result<f64> {
+    let stat = read_to_string(format!("/proc/{process}/stat"))?;
     // The name may hold spaces; the fields after it cannot.
-    let (_, fields) = stat.rsplit_once(')').context("/proc/self/stat has no name")?;
+    let (_, fields) = stat.rsplit_once(')').context("/proc/<process>/stat has no name")?;
     let mut times = fields.split_whitespace().skip(11).take(2);
-    let mut next = || anyhow::Ok(times.next().context("/proc/self/stat is short")?.parse::<f64>()?);
+    let mut next = || anyhow::Ok(times.next().context("/proc/<process>/stat is short")?.parse::<f64>()?);
     Ok((next()? + next()?) / TICKS)
 }
 
