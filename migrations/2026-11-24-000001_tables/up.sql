@@ -31,8 +31,8 @@ CREATE INDEX project_api_keys_project_id ON project_api_keys (project_id);
 -- that was deleted meanwhile must not stop a partition.
 -- `generation` numbers the incidents of one fingerprint: 1, 2, ... after each resolution.
 -- `applied_through` is the offset of the last record of `partition` that this row contains.
--- A flush updates every incident of a page at once: with more than half of the page free, all new versions fit
--- beside the old ones and no index is touched (2.4 times faster, and the table ends up smaller).
+-- A flush updates every incident of a page at once: with more than half of the page free, the new versions fit beside the
+-- old ones. Those whose indexed columns did not change then enter no index.
 CREATE TABLE incidents (
     id                   text PRIMARY KEY,
     org_id               text NOT NULL,

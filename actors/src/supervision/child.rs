@@ -1,6 +1,5 @@
-//! What a parent knows of a child: how to make one, how often it may die, and how it died.
+//! What a parent learns of a child's end.
 
-use super::restart::RestartPolicy;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 use utoipa::ToSchema;
@@ -22,11 +21,6 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// Whether the parent must build something anew.
-    pub fn is_death(self) -> bool {
-        matches!(self, Self::Failed | Self::Panicked)
-    }
-
     /// As it is shown.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,28 +44,3 @@ pub struct DeathNotice {
 
 /// Where death notices go. Unbounded: a notice must never wait, and an actor dies once.
 pub type Obituary = UnboundedSender<DeathNotice>;
-
-/// A kind of child as data: its name, its factory, and how often it may die.
-pub struct ChildSpec<F> {
-    /// Name for logs and the operator's view.
-    pub name: &'static str,
-    /// Makes a new one; never hands back an old value.
-    pub start: F,
-    /// Budget and backoff.
-    pub restart: RestartPolicy,
-}
-
-impl<F> std::fmt::Debug for ChildSpec<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChildSpec").field("name", &self.name).field("restart", &self.restart).finish_non_exhaustive()
-    }
-}
-
-/// To be called in `stopped()`: tells a panic from a stop, and reports what is not an ordinary end.
-pub fn report_end(obituary: &Obituary, reason: ExitReason, child: impl FnOnce() -> String) {
-    let reason = if std::thread::panicking() { ExitReason::Panicked } else { reason };
-    if reason.is_death() {
-        // A closed channel means that the whole tree is going down already.
-        let _ = obituary.send(DeathNotice { child: child(), reason });
-    }
-}
