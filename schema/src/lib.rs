@@ -24,6 +24,7 @@ pub mod names;
 pub mod oversight;
 pub mod quarantine;
 pub mod retention;
+pub mod search;
 pub mod seed;
 pub mod snapshot;
 pub mod status;

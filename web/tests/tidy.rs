@@ -31,7 +31,7 @@ fn sources(crates: &[&str]) -> Vec<(String, String)> {
     files.iter().map(|path| (relative(path), fs::read_to_string(path).unwrap())).collect()
 }
 
-const CRATES: &[&str] = &["schema", "actors", "web", "infra/embedded", "infra/traffic", "benches"];
+const CRATES: &[&str] = &["schema", "actors", "web", "infra/embedded", "infra/search", "infra/traffic", "benches"];
 
 /// Fails with every file that says `word` and is none of `allowed` (beginnings of paths).
 fn only_in(crates: &[&str], word: &str, allowed: &[&str]) {
@@ -48,7 +48,7 @@ fn dependencies(name: &str) -> BTreeSet<String> {
     let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
     let section = manifest.split("\n[dependencies]").nth(1).unwrap_or_default();
     let section = section.split("\n[").next().unwrap_or_default();
-    let ours = ["schema", "actors", "web", "embedded", "traffic", "benches"];
+    let ours = ["schema", "actors", "web", "embedded", "search", "traffic", "benches"];
     let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
     names.filter(|name| ours.contains(name)).map(str::to_owned).collect()
 }
@@ -58,8 +58,9 @@ fn crates_import_only_what_the_architecture_allows() {
     let allowed: &[(&str, &[&str])] = &[
         ("schema", &[]),
         ("actors", &["schema"]),
-        ("web", &["schema", "actors", "embedded", "traffic"]),
+        ("web", &["schema", "actors", "embedded", "search", "traffic"]),
         ("infra/embedded", &["schema"]),
+        ("infra/search", &["schema"]),
         ("infra/traffic", &["schema"]),
     ];
     for (name, allowed) in allowed {
@@ -73,6 +74,7 @@ fn crates_import_only_what_the_architecture_allows() {
 fn wiring_is_in_the_wiring_files_only() {
     only_in(&["web"], "actors::", &["web/src/run.rs", "web/src/supervision", "web/src/main.rs"]);
     only_in(&["web"], "embedded::", &["web/src/stack.rs"]);
+    only_in(&["web"], "search::OpenSearch", &["web/src/stack.rs"]);
     only_in(&["web"], "traffic::", &["web/src/main.rs"]);
 }
 

@@ -1,0 +1,2 @@
+//! The search index of all events, behind [`schema::search::SearchIndex`]: OpenSearch for a deployment, tantivy inside
+//! the process for a laptop.
