@@ -5,6 +5,7 @@
 use crate::consumer::tenures::TenureView;
 use crate::dead_letter::DeadLetter;
 use crate::supervision::child::ExitReason;
+use crate::supervision::kind::Kind;
 use schema::flush::{Committed, FlushBatch, FlushError};
 use schema::instrument::{Counter, Gauge, Histogram};
 use std::collections::BTreeSet;
@@ -35,9 +36,11 @@ schema::instruments! {
     Histogram cut_duration() = "signals_cut_duration_seconds";
     /// How long a router waited for room in the full mailbox of an actor; observed only when one was full.
     Histogram mailbox_wait(kind) = "signals_mailbox_wait_seconds";
-    /// Actors and tenures that died and live again, by kind (incident, project, tenure) and reason (panicked, failed, revoked).
+    /// Parts of the engine that died and live again, by kind (incident, project, tenure, flusher, dead_letters, consumer) and
+    /// reason (panicked, failed, revoked, rewound).
     Counter restarts(kind, reason) = "signals_restarts_total";
-    /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project, quarantine).
+    /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project,
+    /// quarantine, flush).
     Counter dead_letters(stage) = "signals_dead_letters_total";
     /// Fingerprints that were quarantined because their records kept killing their incident's actor.
     Counter quarantines() = "signals_quarantines_total";
@@ -63,7 +66,7 @@ schema::instruments! {
 const RECORDS_AN_OBSERVATION: usize = 32;
 
 /// Where a record can be given up.
-const STAGES: [&str; 4] = ["decode", "incident", "project", "quarantine"];
+const STAGES: [&str; 5] = ["decode", "incident", "project", "quarantine", "flush"];
 
 /// Describes everything and makes what has known labels appear with 0, so that the first change shows as a rise.
 pub(crate) fn begin() {
@@ -76,19 +79,38 @@ pub(crate) fn begin() {
     }
     quarantines().increment(0);
     for kind in ["incident", "project"] {
-        restarts(kind, "panicked").increment(0);
         passivated(kind).increment(0);
         // Registering it is what makes it appear.
         let _ = mailbox_wait(kind);
     }
-    for reason in [ExitReason::Panicked, ExitReason::Failed, ExitReason::Revoked] {
-        tenure_restarted(reason, 0);
+    for kind in Kind::ALL {
+        if let Some(label) = label(kind) {
+            restarts(label, ExitReason::Panicked.as_str()).increment(0);
+        }
+    }
+    for reason in [ExitReason::Failed, ExitReason::Revoked, ExitReason::Rewound] {
+        restarts("tenure", reason.as_str()).increment(0);
     }
 }
 
-/// Tenures that began anew after they had ended so.
-pub(crate) fn tenure_restarted(reason: ExitReason, times: u64) {
-    restarts("tenure", reason.as_str()).increment(times);
+/// A child of this kind died so and lives again.
+pub(crate) fn restarted(kind: Kind, reason: ExitReason) {
+    if let Some(label) = label(kind) {
+        restarts(label, reason.as_str()).increment(1);
+    }
+}
+
+/// The name of a kind among the labels; none for the root, which never lives again.
+fn label(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::RootSupervisor => None,
+        Kind::Flusher => Some("flusher"),
+        Kind::DeadLetterWriter => Some("dead_letters"),
+        Kind::KafkaConsumer => Some("consumer"),
+        Kind::PartitionRouter => Some("tenure"),
+        Kind::ProjectActor => Some("project"),
+        Kind::IncidentActor => Some("incident"),
+    }
 }
 
 /// What a router measures; made once a tenure.
