@@ -31,8 +31,7 @@ async fn alter(rig: &Rig, statement: &str) {
 async fn check(rig: &Rig, counted: &Counts, accepted: i64) {
     let incidents = "SELECT project_id AS a, fingerprint AS b, event_count AS n FROM incidents";
     assert_eq!(rig.rows(incidents).await, *counted);
-    let minutes = "SELECT project_id AS a, fingerprint AS b, sum(value)::bigint AS n FROM metrics_bucket \
-                   WHERE metric_name = 'errors' GROUP BY 1, 2";
+    let minutes = "SELECT project_id AS a, fingerprint AS b, sum(value)::bigint AS n FROM trend_minutes GROUP BY 1, 2";
     assert_eq!(rig.rows(minutes).await, *counted);
     let whole = "SELECT sum(value)::bigint AS n FROM metrics_bucket WHERE metric_name = 'events.error'";
     assert_eq!(rig.sum(whole).await, counted.values().sum::<i64>());

@@ -32,7 +32,11 @@ impl TenureEnded {
 }
 
 /// To be called on the thread of the tenure, where the words of its panic are known.
-pub(super) fn how_it_ended(partition: i32, epoch: i64, ended: std::thread::Result<Result<(), TenureError>>) -> TenureEnded {
+pub(super) fn how_it_ended(
+    partition: i32,
+    epoch: i64,
+    ended: std::thread::Result<Result<(), TenureError>>,
+) -> TenureEnded {
     let words = match &ended {
         Ok(Ok(())) => String::new(),
         Ok(Err(error)) => error.to_string(),

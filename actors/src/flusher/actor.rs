@@ -56,12 +56,7 @@ struct Work {
 
 impl Flusher {
     /// Owns nothing but ways to the servers. Its death, and that of a flush in it, is told to `deaths`.
-    pub fn new(
-        tools: Tools,
-        dead_letters: DeadLetterWriter,
-        deaths: UnboundedSender<Ended>,
-        alive: Alive,
-    ) -> Self {
+    pub fn new(tools: Tools, dead_letters: DeadLetterWriter, deaths: UnboundedSender<Ended>, alive: Alive) -> Self {
         let work = Work { database: tools.database, dead_letters, meters: FlushMeters::new() };
         Self { work: Arc::new(work), desk: tools.desk, deaths, _alive: alive }
     }

@@ -9,8 +9,9 @@
 
 use super::messages::Conviction;
 use schema::flush::FlushBatch;
-use schema::snapshot::{IncidentSnapshot, Sample};
+use schema::snapshot::{IncidentIdentity, IncidentSnapshot, Sample};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// What the database says of a part, in a transaction that is taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,8 @@ type Key<'a> = (&'a str, &'a str);
 
 /// Finds out, by asking the database about part after part.
 pub(super) async fn hold(batch: &FlushBatch, ask: impl AsyncFnMut(&FlushBatch) -> Rehearsal) -> Verdict {
-    let keys = batch.incidents.iter().map(|incident| (incident.id.as_str(), key(incident))).collect();
+    let incidents = batch.opened.iter().chain(&batch.changed);
+    let keys = incidents.map(|incident| (incident.id.as_str(), key(incident))).collect();
     Trial { batch, keys, ask }.hold().await.unwrap_or(Verdict::NobodyIsGuilty)
 }
 
@@ -66,8 +68,8 @@ struct Trial<'a, A> {
 /// None at any step: nobody can be found guilty.
 impl<'a, A: AsyncFnMut(&FlushBatch) -> Rehearsal> Trial<'a, A> {
     async fn hold(mut self) -> Option<Verdict> {
-        let buckets = self.batch.buckets.iter().map(|bucket| (bucket.project_id.as_str(), bucket.fingerprint.as_str()));
-        let keys: BTreeSet<Key<'a>> = self.keys.values().copied().chain(buckets).collect();
+        let projects = self.batch.buckets.iter().map(|bucket| (bucket.project_id.as_str(), ""));
+        let keys: BTreeSet<Key<'a>> = self.keys.values().copied().chain(projects).collect();
         let keys: Vec<Key<'a>> = keys.into_iter().collect();
         match self.rehearse(&keys, &[], false).await {
             Rehearsal::Away => None,
@@ -96,7 +98,8 @@ impl<'a, A: AsyncFnMut(&FlushBatch) -> Rehearsal> Trial<'a, A> {
     async fn without_words(&mut self, sample: &Sample, why: &str) -> Option<Sample> {
         let Rehearsal::Fails(_) = self.rehearse(&[], std::slice::from_ref(sample), false).await else { return None };
         let attributes = Sample { attributes: "{}".to_owned(), ..sample.clone() };
-        let both = Sample { message: format!("(the database refuses what this event says: {why})"), ..attributes.clone() };
+        let both =
+            Sample { message: format!("(the database refuses what this event says: {why})"), ..attributes.clone() };
         for less in [attributes, both] {
             if self.rehearse(&[], std::slice::from_ref(&less), false).await == Rehearsal::Passes {
                 return Some(less);
@@ -146,11 +149,14 @@ impl<'a, A: AsyncFnMut(&FlushBatch) -> Rehearsal> Trial<'a, A> {
         let batch = self.batch;
         let is_in = |incident: &str| self.keys.get(incident).is_some_and(|key| keys.contains(key));
         let is_nobodys = |incident: &str| !self.keys.contains_key(incident);
-        let incidents = batch.incidents.iter().filter(|incident| keys.contains(&key(incident)));
+        let incidents = |of: &[IncidentSnapshot]| -> Vec<IncidentSnapshot> {
+            let of = of.iter().filter(|incident| keys.contains(&key(incident)));
+            of.map(|incident| if is_harmless { harmless(incident) } else { incident.clone() }).collect()
+        };
         FlushBatch {
             checkpoint: batch.checkpoint.clone(),
-            incidents: incidents.map(|incident| if is_harmless { harmless(incident) } else { incident.clone() }).collect(),
-            opened: batch.opened.iter().filter(|id| is_in(id)).cloned().collect(),
+            opened: incidents(&batch.opened),
+            changed: incidents(&batch.changed),
             samples: samples.to_vec(),
             transitions: batch.transitions.iter().filter(|step| is_in(&step.incident_id)).cloned().collect(),
             outcomes: batch
@@ -162,7 +168,13 @@ impl<'a, A: AsyncFnMut(&FlushBatch) -> Rehearsal> Trial<'a, A> {
             buckets: batch
                 .buckets
                 .iter()
-                .filter(|bucket| keys.contains(&(bucket.project_id.as_str(), bucket.fingerprint.as_str())))
+                .filter(|bucket| keys.contains(&(bucket.project_id.as_str(), "")))
+                .cloned()
+                .collect(),
+            trends: batch
+                .trends
+                .iter()
+                .filter(|hour| keys.contains(&(&*hour.identity.project_id, &*hour.identity.fingerprint)))
                 .cloned()
                 .collect(),
             ledger: batch.ledger.clone(),
@@ -174,13 +186,14 @@ impl<'a, A: AsyncFnMut(&FlushBatch) -> Rehearsal> Trial<'a, A> {
 
 /// The same row without what clients say in it.
 fn harmless(incident: &IncidentSnapshot) -> IncidentSnapshot {
-    IncidentSnapshot {
+    let identity = IncidentIdentity {
         org_id: "org".to_owned(),
         title: "title".to_owned(),
         error_code: None,
         route: None,
-        ..incident.clone()
-    }
+        ..IncidentIdentity::clone(incident)
+    };
+    IncidentSnapshot { identity: Arc::new(identity), ..incident.clone() }
 }
 
 /// Which items are refused alone; none if the database went away meanwhile.

@@ -2,28 +2,27 @@ use super::*;
 use chrono::DateTime;
 use schema::event::{EventType, Severity};
 use schema::flush::{CheckpointAdvance, Guards};
-use schema::snapshot::{BucketDelta, Cause, Transition};
+use schema::snapshot::{BucketDelta, Cause, Transition, TrendDelta};
 use schema::status::IncidentStatus;
 
 fn incident(number: usize, title: &str) -> IncidentSnapshot {
-    IncidentSnapshot {
+    let identity = IncidentIdentity {
         id: format!("i{number}"),
-        org_id: "o".to_owned(),
         project_id: format!("p{}", number % 3),
         environment: "prod".to_owned(),
         fingerprint: format!("f{number}"),
         generation: 1,
         title: title.to_owned(),
-        error_code: None,
-        route: None,
+        ..IncidentIdentity::default()
+    };
+    IncidentSnapshot {
+        identity: Arc::new(identity),
         status: IncidentStatus::Open,
         severity: Severity::Error,
         event_count: 1,
         first_seen: DateTime::UNIX_EPOCH,
         last_seen: DateTime::UNIX_EPOCH,
         resolved_at: None,
-        previous_incident_id: None,
-        partition: 0,
         applied_through: 1,
     }
 }
@@ -58,7 +57,8 @@ fn batch(titles: &[&str]) -> FlushBatch {
             complete_until: None,
             high_watermark: 200,
         },
-        opened: incidents.iter().map(|incident| incident.id.clone()).collect(),
+        changed: Vec::new(),
+        trends: incidents.iter().map(hour).collect(),
         samples: all().map(|(number, _)| sample(number, "m", "{\"a\":1}")).collect(),
         transitions: incidents.iter().map(|incident| step(&incident.id)).collect(),
         outcomes: Vec::new(),
@@ -66,7 +66,7 @@ fn batch(titles: &[&str]) -> FlushBatch {
         ledger: Vec::new(),
         gaps: Vec::new(),
         guards: Guards::default(),
-        incidents,
+        opened: incidents,
     }
 }
 
@@ -84,12 +84,15 @@ fn step(incident_id: &str) -> Transition {
 fn bucket(incident: &IncidentSnapshot) -> BucketDelta {
     BucketDelta {
         bucket_time: DateTime::UNIX_EPOCH,
-        metric_name: "errors",
+        metric_name: "events.error",
         project_id: incident.project_id.clone(),
         environment: "prod".to_owned(),
-        fingerprint: incident.fingerprint.clone(),
         value: 1,
     }
+}
+
+fn hour(incident: &IncidentSnapshot) -> TrendDelta {
+    TrendDelta { identity: Arc::clone(&incident.identity), hour: 0, minutes: vec![(0, 1)] }
 }
 
 fn fails(is_constraint: bool) -> Rehearsal {
@@ -98,7 +101,7 @@ fn fails(is_constraint: bool) -> Rehearsal {
 
 /// A database that refuses titles, messages and attributes with `evil` in them.
 fn pious(part: &FlushBatch) -> Rehearsal {
-    let is_evil = part.incidents.iter().any(|incident| incident.title.contains("evil"))
+    let is_evil = part.opened.iter().any(|incident| incident.title.contains("evil"))
         || part.samples.iter().any(|sample| sample.message.contains("evil") || sample.attributes.contains("evil"));
     if is_evil { fails(false) } else { Rehearsal::Passes }
 }
@@ -134,18 +137,19 @@ async fn a_refused_sample_loses_its_attributes_or_all_its_words_and_no_event() {
     assert_eq!((cleaned.samples[7].message.as_str(), cleaned.samples[7].attributes.as_str()), ("m", "{}"));
     assert_eq!(cleaned.samples[30].attributes, "{}");
     assert!(cleaned.samples[30].message.contains("refuses"), "{:?}", cleaned.samples[30]);
-    assert_eq!((&cleaned.samples[8], &cleaned.incidents), (&flush.samples[8], &flush.incidents));
+    assert_eq!((&cleaned.samples[8], &cleaned.opened), (&flush.samples[8], &flush.opened));
     assert_eq!(convictions.len(), 2);
 }
 
 #[tokio::test]
 async fn an_outage_convicts_nobody() {
     let flush = batch(&["fine"; 20]);
-    let mut evil = flush.clone();
-    evil.incidents[3].title = "evil".to_owned();
+    let mut titles = ["fine"; 20];
+    titles[3] = "evil";
+    let evil = batch(&titles);
     // The database is away; a column is missing, so that any incident is refused; so is any row at all; big ones are.
     let away = hold(&evil, async |_| Rehearsal::Away).await;
-    let column = hold(&evil, async |part| if part.incidents.is_empty() { Rehearsal::Passes } else { fails(false) }).await;
+    let column = hold(&evil, async |part| if part.opened.is_empty() { Rehearsal::Passes } else { fails(false) }).await;
     let nothing = hold(&evil, async |_| fails(false)).await;
     let big = hold(&flush, async |part| if part.rows() > 40 { fails(false) } else { Rehearsal::Passes }).await;
     // It goes away in the midst of the trial; and a lock that is gone the second time.
@@ -157,7 +161,7 @@ async fn an_outage_convicts_nobody() {
     .await;
     let mut seen = BTreeSet::new();
     let lock = hold(&evil, async |part| {
-        let is_new = seen.insert(format!("{:?}", part.incidents));
+        let is_new = seen.insert(format!("{:?}", part.opened));
         if is_new { pious(part) } else { Rehearsal::Passes }
     })
     .await;
@@ -170,8 +174,11 @@ async fn an_outage_convicts_nobody() {
 async fn a_broken_constraint_needs_no_harmless_twin() {
     // Whatever this row says, the constraint refuses it: that it exists, say.
     let refuses_third = async |part: &FlushBatch| {
-        if part.incidents.iter().any(|incident| incident.id == "i3") { fails(true) } else { Rehearsal::Passes }
+        if part.opened.iter().any(|incident| incident.id == "i3") { fails(true) } else { Rehearsal::Passes }
     };
     let verdict = hold(&batch(&["fine"; 20]), refuses_third).await;
-    assert!(matches!(&verdict, Verdict::Guilty(convicts) if convicts.len() == 1 && convicts[0].fingerprint == "f3"), "{verdict:?}");
+    assert!(
+        matches!(&verdict, Verdict::Guilty(convicts) if convicts.len() == 1 && convicts[0].fingerprint == "f3"),
+        "{verdict:?}"
+    );
 }

@@ -13,6 +13,7 @@ pub mod dedupe;
 mod delivery;
 mod flight;
 mod isolation;
+pub mod name;
 pub mod nursery;
 mod page;
 pub mod quarantine;

@@ -98,7 +98,10 @@ async fn a_panic_is_a_death_and_a_spent_budget_is_told_to_the_root_once() {
     assert_eq!(last.reason, ExitReason::Panicked);
     assert!(last.words.contains("while it lives"), "{last:?}");
     let notice = notices.try_recv().unwrap();
-    assert_eq!((notice.child.as_str(), notice.reason, &notice.words), ("KafkaConsumer", ExitReason::Panicked, &last.words));
+    assert_eq!(
+        (notice.child.as_str(), notice.reason, &notice.words),
+        ("KafkaConsumer", ExitReason::Panicked, &last.words)
+    );
     assert!(notices.try_recv().is_err());
     let deaths = tree.chronicle.deaths(&ActorId::Consumer);
     let restarts: Vec<bool> = deaths.last.iter().map(|death| death.restarts_after.is_some()).collect();

@@ -29,12 +29,9 @@ impl ChildSpec {
     pub fn of(kind: Kind) -> Self {
         let policy = RestartPolicy::default();
         match kind {
-            Kind::RootSupervisor => Self {
-                kind,
-                policy: RestartPolicy { restarts: 0, ..policy },
-                record_lives: None,
-                escalates_to: None,
-            },
+            Kind::RootSupervisor => {
+                Self { kind, policy: RestartPolicy { restarts: 0, ..policy }, record_lives: None, escalates_to: None }
+            }
             Kind::Flusher | Kind::PartitionRouter => {
                 Self { kind, policy, record_lives: None, escalates_to: Some(Kind::RootSupervisor) }
             }

@@ -120,7 +120,11 @@ mod tests {
         for second in [0, 4, 8] {
             assert!(matches!(budget.died(Duration::from_secs(second), 0.0), Verdict::RestartAfter(_)));
         }
-        assert_eq!(budget.died(Duration::from_secs(10), 0.0), Verdict::Escalate, "all three are younger than ten seconds");
+        assert_eq!(
+            budget.died(Duration::from_secs(10), 0.0),
+            Verdict::Escalate,
+            "all three are younger than ten seconds"
+        );
         // The first is forgiven, so one more is; the wait is that of a third death.
         assert_eq!(budget.died(Duration::from_secs(11), 1.0), Verdict::RestartAfter(Duration::from_millis(300)));
         assert_eq!(budget.died(Duration::from_secs(12), 1.0), Verdict::Escalate);
@@ -129,7 +133,9 @@ mod tests {
 
     #[test]
     fn no_jitter_and_all_jitter_are_the_bounds() {
-        for (jitter, chance, millis) in [(0.0, 0.0, 100), (0.0, 1.0, 100), (1.0, 0.0, 0), (1.0, 0.25, 25), (9.0, 1.0, 100)] {
+        for (jitter, chance, millis) in
+            [(0.0, 0.0, 100), (0.0, 1.0, 100), (1.0, 0.0, 0), (1.0, 0.25, 25), (9.0, 1.0, 100)]
+        {
             let mut budget = RestartBudget::new(RestartPolicy { jitter, ..POLICY });
             let expected = Verdict::RestartAfter(Duration::from_millis(millis));
             assert_eq!(budget.died(Duration::ZERO, chance), expected, "{jitter} {chance}");
