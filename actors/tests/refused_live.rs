@@ -10,6 +10,7 @@ use actors::supervision::plan::Plan;
 use actors::supervision::restart::RestartPolicy;
 use actors::supervision::view::{Order, Selection};
 use diesel_async::SimpleAsyncConnection;
+use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 use rig::{BURIED, COUNTED, FINGERPRINTS, PROJECTS, Rig, event, project};
 use std::collections::BTreeMap;
 
@@ -126,6 +127,34 @@ async fn g5_g6_records_that_the_database_cannot_hold_are_dead_letters_and_their_
         event(number, "fine").replace(&format!("E{number}"), &long)
     };
     is_isolated(refuse, evil, "index row").await;
+}
+
+#[actix::test]
+async fn g5_garbage_under_a_key_that_no_table_holds_stops_nobody() {
+    let rig = Rig::new().await;
+    let engine = rig.engine().await;
+    let garbage = (0..10).map(|number| (format!("key\0{number}"), "garbage".to_owned()));
+    rig.send_records(garbage.chain((0..140).map(|number| (project(number), event(number, "fine"))))).await;
+    rig.wait_for(COUNTED, 140).await;
+    rig.wait_for(BURIED, 10).await;
+    assert_eq!(engine.observer().view(NONE).await.restarts.count, 0);
+    engine.stop().await;
+    assert_eq!(rig.dead_letter_origins().len(), 10);
+}
+
+#[actix::test]
+async fn g5_a_dead_letter_that_is_too_large_for_its_topic_goes_without_its_value_and_stops_nobody() {
+    let rig = Rig::new().await;
+    let (dlq, options) = (rig.dlq(), AdminOptions::new());
+    let small = AlterConfig::new(ResourceSpecifier::Topic(&dlq)).set("max.message.bytes", "5000");
+    rig.admin().alter_configs([&small], &options).await.unwrap().remove(0).unwrap();
+    let engine = rig.engine().await;
+    let garbage = [10_000, 100].map(|bytes| (project(0), "x".repeat(bytes)));
+    rig.send_records(garbage.into_iter().chain((0..140).map(|number| (project(number), event(number, "fine"))))).await;
+    rig.wait_for(COUNTED, 140).await;
+    rig.wait_for(BURIED, 2).await;
+    engine.stop().await;
+    assert_eq!(rig.dead_letter_origins().len(), 2);
 }
 
 #[actix::test]

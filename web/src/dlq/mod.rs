@@ -67,7 +67,7 @@ pub struct Filter {
     /// Of this project only.
     #[arg(long)]
     pub project: Option<String>,
-    /// Of this stage only: decode, incident, project or quarantine.
+    /// Of this stage only: decode, incident, project, quarantine or flush.
     #[arg(long)]
     pub stage: Option<String>,
 }
