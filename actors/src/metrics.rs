@@ -5,7 +5,8 @@
 use crate::consumer::tenures::TenureView;
 use crate::dead_letter::DeadLetter;
 use crate::supervision::child::ExitReason;
-use schema::flush::{Committed, FlushBatch, FlushError};
+use crate::supervision::kind::Kind;
+use schema::flush::FlushBatch;
 use schema::instrument::{Counter, Gauge, Histogram};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -35,9 +36,11 @@ schema::instruments! {
     Histogram cut_duration() = "signals_cut_duration_seconds";
     /// How long a router waited for room in the full mailbox of an actor; observed only when one was full.
     Histogram mailbox_wait(kind) = "signals_mailbox_wait_seconds";
-    /// Actors and tenures that died and live again, by kind (incident, project, tenure) and reason (panicked, failed, revoked).
+    /// Parts of the engine that died and live again, by kind (incident, project, tenure, flusher, dead_letters, consumer) and
+    /// reason (panicked, failed, revoked, rewound).
     Counter restarts(kind, reason) = "signals_restarts_total";
-    /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project, quarantine).
+    /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project,
+    /// quarantine, flush).
     Counter dead_letters(stage) = "signals_dead_letters_total";
     /// Fingerprints that were quarantined because their records kept killing their incident's actor.
     Counter quarantines() = "signals_quarantines_total";
@@ -63,7 +66,7 @@ schema::instruments! {
 const RECORDS_AN_OBSERVATION: usize = 32;
 
 /// Where a record can be given up.
-const STAGES: [&str; 4] = ["decode", "incident", "project", "quarantine"];
+const STAGES: [&str; 5] = ["decode", "incident", "project", "quarantine", "flush"];
 
 /// Describes everything and makes what has known labels appear with 0, so that the first change shows as a rise.
 pub(crate) fn begin() {
@@ -76,19 +79,38 @@ pub(crate) fn begin() {
     }
     quarantines().increment(0);
     for kind in ["incident", "project"] {
-        restarts(kind, "panicked").increment(0);
         passivated(kind).increment(0);
         // Registering it is what makes it appear.
         let _ = mailbox_wait(kind);
     }
-    for reason in [ExitReason::Panicked, ExitReason::Failed, ExitReason::Revoked] {
-        tenure_restarted(reason, 0);
+    for kind in Kind::ALL {
+        if let Some(label) = label(kind) {
+            restarts(label, ExitReason::Panicked.as_str()).increment(0);
+        }
+    }
+    for reason in [ExitReason::Failed, ExitReason::Revoked, ExitReason::Rewound] {
+        restarts("tenure", reason.as_str()).increment(0);
     }
 }
 
-/// Tenures that began anew after they had ended so.
-pub(crate) fn tenure_restarted(reason: ExitReason, times: u64) {
-    restarts("tenure", reason.as_str()).increment(times);
+/// A child of this kind died so and lives again.
+pub(crate) fn restarted(kind: Kind, reason: ExitReason) {
+    if let Some(label) = label(kind) {
+        restarts(label, reason.as_str()).increment(1);
+    }
+}
+
+/// The name of a kind among the labels; none for the root, which never lives again.
+fn label(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::RootSupervisor => None,
+        Kind::Flusher => Some("flusher"),
+        Kind::DeadLetterWriter => Some("dead_letters"),
+        Kind::KafkaConsumer => Some("consumer"),
+        Kind::PartitionRouter => Some("tenure"),
+        Kind::ProjectActor => Some("project"),
+        Kind::IncidentActor => Some("incident"),
+    }
 }
 
 /// What a router measures; made once a tenure.
@@ -115,7 +137,8 @@ pub(crate) struct FlushMeters {
     size: Histogram,
     rows: Histogram,
     durable: Histogram,
-    refused: Counter,
+    /// See [`flushes_refused`].
+    pub refused: Counter,
     /// See [`flush_retries`].
     pub retries: Counter,
 }
@@ -132,18 +155,8 @@ impl FlushMeters {
         }
     }
 
-    /// A flush came to its end.
-    pub(crate) fn note(
-        &self,
-        batch: &FlushBatch,
-        records: usize,
-        took: Duration,
-        done: &Result<Committed, FlushError>,
-    ) {
-        if done.is_err() {
-            self.refused.increment(1);
-            return;
-        }
+    /// A flush became durable.
+    pub(crate) fn note(&self, batch: &FlushBatch, records: usize, took: Duration) {
         self.duration.record(took);
         self.size.record(figure(records));
         self.rows.record(figure(batch.rows()));

@@ -7,12 +7,14 @@ use utoipa::ToSchema;
 
 /// A kind of actor. A router is a task, the consumer a thread and the root whoever started the engine; to an operator
 /// they are all parts of one tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub enum Kind {
     /// The engine as a whole.
     RootSupervisor,
     /// Makes cuts durable.
     Flusher,
+    /// Brings dead letters to their topic; a part of the Flusher.
+    DeadLetterWriter,
     /// The thread that polls the log.
     KafkaConsumer,
     /// One tenure of one partition.
@@ -25,20 +27,27 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, parents before children.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RootSupervisor,
         Self::Flusher,
+        Self::DeadLetterWriter,
         Self::KafkaConsumer,
         Self::PartitionRouter,
         Self::ProjectActor,
         Self::IncidentActor,
     ];
 
+    /// Whether there are so many of them that their deaths are kept together.
+    pub fn is_numerous(self) -> bool {
+        matches!(self, Self::ProjectActor | Self::IncidentActor)
+    }
+
     /// As it is shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RootSupervisor => "RootSupervisor",
             Self::Flusher => "Flusher",
+            Self::DeadLetterWriter => "DeadLetterWriter",
             Self::KafkaConsumer => "KafkaConsumer",
             Self::PartitionRouter => "PartitionRouter",
             Self::ProjectActor => "ProjectActor",
@@ -54,6 +63,8 @@ pub enum ActorId {
     Root,
     /// The flusher.
     Flusher,
+    /// The way to the dead letters.
+    DeadLetters,
     /// The poll thread.
     Consumer,
     /// The router of a partition.
@@ -75,6 +86,7 @@ impl ActorId {
         match self {
             Self::Root => Kind::RootSupervisor,
             Self::Flusher => Kind::Flusher,
+            Self::DeadLetters => Kind::DeadLetterWriter,
             Self::Consumer => Kind::KafkaConsumer,
             Self::Router(_) => Kind::PartitionRouter,
             Self::Project(_) => Kind::ProjectActor,
@@ -95,7 +107,7 @@ impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind().as_str())?;
         match self {
-            Self::Root | Self::Flusher | Self::Consumer => Ok(()),
+            Self::Root | Self::Flusher | Self::DeadLetters | Self::Consumer => Ok(()),
             Self::Router(partition) => write!(f, " {partition}"),
             Self::Project(project) => write!(f, " {project}"),
             Self::Incident { project, fingerprint } => write!(f, " {project}/{fingerprint}"),
@@ -120,6 +132,7 @@ impl FromStr for ActorId {
         let named = match kind {
             Kind::RootSupervisor => Self::Root,
             Kind::Flusher => Self::Flusher,
+            Kind::DeadLetterWriter => Self::DeadLetters,
             Kind::KafkaConsumer => Self::Consumer,
             Kind::PartitionRouter => {
                 return key.parse().ok().filter(|number| *number >= 0).map(Self::Router).ok_or(NoSuchName);
@@ -148,6 +161,7 @@ mod tests {
         for name in [
             "RootSupervisor",
             "Flusher",
+            "DeadLetterWriter",
             "KafkaConsumer",
             "PartitionRouter 3",
             "ProjectActor a b",

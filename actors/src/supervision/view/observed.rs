@@ -4,6 +4,7 @@ use super::State;
 use crate::incident::messages::Portrait as IncidentPortrait;
 use crate::project::messages::Portrait as ProjectPortrait;
 use crate::supervision::kind::Kind;
+use crate::supervision::plan::SpecView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -15,6 +16,8 @@ pub enum Observed {
     Root(RootView),
     /// Of the Flusher.
     Flusher(FlusherView),
+    /// Of the DeadLetterWriter.
+    DeadLetters(DeadLettersView),
     /// Of the KafkaConsumer.
     Consumer(ConsumerView),
     /// Of a PartitionRouter.
@@ -40,6 +43,9 @@ pub struct RootView {
     pub alive: Vec<Living>,
     /// The threads on which they live.
     pub arbiters: Vec<ArbiterView>,
+    /// What is done when one of them dies, by kind.
+    #[serde(default)]
+    pub policies: Vec<SpecView>,
 }
 
 /// A thread that actors live on.
@@ -76,6 +82,17 @@ pub struct FlusherView {
     /// How often the flush under way that fares worst has failed.
     pub failures: u32,
     /// Its last error.
+    pub last_error: Option<String>,
+}
+
+/// What the writer of dead letters shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeadLettersView {
+    /// Letters that wait for their acknowledgements.
+    pub waiting: usize,
+    /// Letters acknowledged since the start.
+    pub sent: u64,
+    /// The last error, until a letter is acknowledged again.
     pub last_error: Option<String>,
 }
 
