@@ -28,8 +28,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Seconds that requests under way may take once the process is told to end.
 const SHUTDOWN_SECONDS: u64 = 5;
-/// How long the log may be away at the start before we give up.
-const LOG_PATIENCE: Duration = Duration::from_secs(60);
+/// How long the database and the log may be away at the start before we give up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two attempts to reach them.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Where a process without other HTTP servers serves its health and metrics, unless `SIGNALS_METRICS_PORT` says.
 const METRICS_PORT: u16 = 3003;
@@ -89,18 +91,31 @@ pub async fn roles(roles: &[Role]) -> anyhow::Result<()> {
     until_told(start(roles, &config, &stack, database).await?).await
 }
 
-/// Schema and topics, as often as one likes.
+/// Schema and topics, as often as one likes. Servers that are still starting, as they are when everything starts at
+/// once, are waited for.
 async fn prepare(stack: &Stack) -> anyhow::Result<()> {
-    migrate(stack.database.clone()).await?;
-    let deadline = std::time::Instant::now() + LOG_PATIENCE;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while let Err(error) = migrate(stack.database.clone()).await {
+        if !is_away(&error) || std::time::Instant::now() > deadline {
+            return Err(error);
+        }
+        tracing::warn!(error = format!("{error:#}"), "the database is not ready, will try again");
+        tokio::time::sleep(PAUSE).await;
+    }
     while let Err(error) = topics::ensure(&stack.kafka, stack.layout).await {
         if std::time::Instant::now() > deadline {
             return Err(error).context("the log does not answer");
         }
         tracing::warn!(%error, "the log is not ready, will try again");
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(PAUSE).await;
     }
     Ok(())
+}
+
+/// Whether a migration failed because the server was not there; it says in words alone that it refuses a password.
+fn is_away(error: &anyhow::Error) -> bool {
+    let refused = error.chain().find_map(|cause| cause.downcast_ref::<diesel::ConnectionError>());
+    refused.is_some_and(|refused| !refused.to_string().contains("authentication failed"))
 }
 
 /// On a runtime of its own: diesel's migrations need one with several threads, actix has one with one.
@@ -247,6 +262,7 @@ impl Running {
 /// Runs until a signal comes or the engine gives up, then ends everything in order.
 async fn until_told(mut running: Running) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tracing::info!(addresses = ?running.addresses, "signals has started");
     let death = tokio::select! {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,

@@ -16,6 +16,7 @@
 
 mod api;
 mod chance;
+mod chaos;
 mod conformance;
 mod engine_killed;
 mod kill9;
