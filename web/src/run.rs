@@ -50,6 +50,7 @@ pub enum Role {
 /// What runs in this process, to be ended in the opposite order of its start.
 struct Running {
     probes: Probes,
+    grace: Duration,
     servers: Vec<ServerHandle>,
     engine: Option<Engine>,
     reporter: Option<Reporter>,
@@ -137,8 +138,14 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     // Before anything that measures.
     let mut exporter = Exporter::install()?.sample_database(database.clone());
     let mut probes = Probes::new().add_database(database.clone()).add_log(&stack.kafka, schema::names::RAW_TOPIC)?;
-    let mut running =
-        Running { probes: probes.clone(), servers: Vec::new(), engine: None, reporter: None, addresses: Vec::new() };
+    let mut running = Running {
+        probes: probes.clone(),
+        grace: Duration::from_secs(config.shutdown_grace),
+        servers: Vec::new(),
+        engine: None,
+        reporter: None,
+        addresses: Vec::new(),
+    };
     if roles.contains(&Role::Engine) {
         let engine = EngineConfig { consumer_settings: stack.consumer_settings.clone(), ..EngineConfig::default() };
         let engine = Engine::start(stack.kafka.clone(), database.clone(), engine).await?;
@@ -244,9 +251,8 @@ impl Running {
         found.map_or_else(String::new, |(_, address)| format!("http://{address}"))
     }
 
-    /// No longer ready, no new requests, last flush, leave the group.
+    /// No new requests, last flush, leave the group.
     async fn stop(self) {
-        self.probes.end();
         for server in self.servers {
             server.stop(true).await;
         }
@@ -268,6 +274,16 @@ async fn until_told(mut running: Running) -> anyhow::Result<()> {
         _ = terminate.recv() => None,
         death = failed(&mut running.engine) => Some(death),
     };
+    running.probes.end();
+    if death.is_none() && !running.grace.is_zero() {
+        tracing::info!(grace = ?running.grace, "told to end: no longer ready, serving until the grace period is over");
+        tokio::select! {
+            () = tokio::time::sleep(running.grace) => {}
+            // Told twice, it does not wait.
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
     running.stop().await;
     // The durable rows and the log hold everything: the next start goes on from there.
     match death {

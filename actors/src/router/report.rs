@@ -11,6 +11,7 @@ use crate::supervision::chronicle;
 use crate::supervision::kind::{ActorId, Kind};
 use crate::supervision::mail::Death;
 use crate::supervision::view::{Cursor, Selection};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,6 +30,8 @@ pub enum Question {
         incidents: Selection,
         /// Which projects to list.
         projects: Selection,
+        /// Whose; all if none.
+        only: Option<Arc<str>>,
         /// Where the answer goes.
         reply: oneshot::Sender<Report>,
     },
@@ -108,12 +111,12 @@ impl PartitionRouter {
         match question {
             // Whoever asked has lost patience.
             Question::Report { reply, .. } if reply.is_closed() => {}
-            Question::Report { incidents, projects, reply } => {
+            Question::Report { incidents, projects, only, reply } => {
                 let report = Report {
                     flush: self.in_flight.as_ref().map(|flush| flush.began.elapsed()),
                     last_cost: self.last_cost,
-                    incidents: residents(&self.incidents, incidents),
-                    projects: residents(&self.projects, projects),
+                    incidents: residents(&self.incidents, incidents, only.as_deref()),
+                    projects: residents(&self.projects, projects, only.as_deref()),
                 };
                 let _ = reply.send(report);
             }
@@ -148,14 +151,21 @@ impl PartitionRouter {
     }
 }
 
-fn residents<C: Child>(nursery: &Nursery<C>, ask: Selection) -> Residents {
+/// One question walks over all children, in place; nothing of it is kept.
+fn residents<C: Child>(nursery: &Nursery<C>, ask: Selection, only: Option<&str>) -> Residents {
+    let is_asked =
+        |slot: usize| only.is_none_or(|only| nursery.key(slot).is_some_and(|(project, _)| **project == *only));
+    let places = nursery.places(ask.order).filter(|place| is_asked(place.slot));
     let (page, has_more) = match ask.limit {
         0 => (Vec::new(), false),
-        limit => select(nursery.places(ask.order), ask.after, limit),
+        limit => select(places, ask.after, limit),
     };
     let last = page.last().filter(|_| has_more);
     Residents {
-        total: nursery.len(),
+        total: match only {
+            Some(_) => nursery.places(ask.order).filter(|place| is_asked(place.slot)).count(),
+            None => nursery.len(),
+        },
         next: last.map(|place| Cursor { order: ask.order, after: *place }),
         rows: page.iter().filter_map(|place| nursery.row(place.slot)).collect(),
     }

@@ -18,6 +18,7 @@ mod api;
 mod chance;
 mod chaos;
 mod conformance;
+mod ending;
 mod engine_killed;
 mod kill9;
 mod load;

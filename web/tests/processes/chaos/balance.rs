@@ -124,7 +124,11 @@ impl<'a> Balance<'a> {
     pub async fn put_back(&self, quarantined: Vec<Of>) {
         let lifted = quarantined.len();
         for (project, fingerprint) in quarantined {
-            self.stack.say(&["quarantine", "lift", &project, &fingerprint]).await;
+            // The demo project's key is an operator's.
+            let path = format!("/v1/quarantine/{fingerprint}/lift?project_id={project}");
+            let answer = self.stack.api().order(&path).await;
+            // 202: it is in the log, and the proof will see whether it was obeyed.
+            assert!([200, 202].contains(&answer.status), "{path}: {answer:?}");
         }
         let said = self.stack.say(&["dlq", "retry", "--all", "--stage", "quarantine"]).await;
         let last = said.lines().last().unwrap();

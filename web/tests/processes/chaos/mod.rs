@@ -95,7 +95,7 @@ async fn g1_g2_g3_g5_g6_g9_chaos_changes_no_count_and_the_ledger_closes() {
         let fault = deck.draw();
         crew.suffer(fault, &garbage, &mut deck.chance).await;
         deck.chance.moment(CALM).await;
-        if deck.drawn % FAULTS_IN_A_ROW == 0 {
+        if deck.drawn.is_multiple_of(FAULTS_IN_A_ROW) {
             let before = eventually("the ledger", WITHIN, async || stack.try_number(SETTLED).await).await;
             let now = grown(&stack, SETTLED, before).await;
             diary.say(&format!("the engine gets on: {now} events settled"));
