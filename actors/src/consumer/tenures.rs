@@ -30,6 +30,8 @@ use tokio::sync::mpsc;
 
 /// How long a revoked tenure may take for its last flush; after that the fence protects the next owner.
 const LAST_FLUSH: Duration = Duration::from_secs(8);
+/// The same when the whole engine ends: whoever told it to will not wait for long.
+const VERY_LAST_FLUSH: Duration = Duration::from_secs(4);
 /// How long the broker may take to tell a partition's bounds.
 const WATERMARKS: Duration = Duration::from_secs(5);
 
@@ -283,7 +285,7 @@ impl Tenures {
                 awaited.insert(*partition, running.epoch);
             }
         }
-        let deadline = Instant::now() + LAST_FLUSH;
+        let deadline = Instant::now() + if partitions.is_some() { LAST_FLUSH } else { VERY_LAST_FLUSH };
         let ends = self.ends.1.lock().unwrap_or_else(PoisonError::into_inner);
         let mut others = Vec::new();
         while !awaited.is_empty() {

@@ -102,9 +102,10 @@ async fn told_to_end_while_its_servers_are_away_it_ends_in_time_all_the_same() {
     let sent = load.acknowledged();
     until("events that cannot be flushed", WITHIN, || load.acknowledged() > sent + 500).await;
     kafka.kill();
+    let told = Instant::now();
     program.signal("TERM");
     let status = program.ended(ENDS_WITHIN).await;
-    println!("ending without servers: {status}");
+    println!("ending without servers: {status} after {:?}", told.elapsed());
     assert!(status.success(), "what it could not make durable is in the log: {status}");
 
     kafka.start();
