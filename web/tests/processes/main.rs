@@ -29,4 +29,6 @@ mod second_start;
 #[path = "../../../infra/own_servers.rs"]
 mod servers;
 mod stack;
+mod terminal;
 mod wait;
+mod walkthrough;

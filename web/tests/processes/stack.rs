@@ -145,15 +145,28 @@ impl Stack {
     pub async fn say(&self, arguments: &[&str]) -> String {
         let mut environment = self.environment();
         environment.push(("DATABASE_URL", self.database_url()));
-        let output = self.output(arguments, &environment).await;
+        self.say_in(arguments, &environment).await
+    }
+
+    /// The same, where an embedded stack is found as a person finds it: by its folder.
+    pub async fn say_here(&self, arguments: &[&str]) -> String {
+        self.say_in(arguments, &self.environment()).await
+    }
+
+    async fn say_in(&self, arguments: &[&str], environment: &Environment) -> String {
+        let output = self.output(arguments, environment).await;
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Base of the core API.
+    pub fn core_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[1])
+    }
+
     /// The APIs, with the demo project's key.
     pub fn api(&self) -> Api {
-        let [ingest, core] = self.ports.map(|port| format!("http://127.0.0.1:{port}"));
-        Api::new(ingest, core, KEY)
+        Api::new(format!("http://127.0.0.1:{}", self.ports[0]), self.core_url(), KEY)
     }
 
     /// Makes another project and a key for it, and returns the APIs with that key.
