@@ -20,7 +20,7 @@ use schema::names::SCHEMA_VERSION;
 use std::time::Duration;
 
 /// How long a request waits for the engine.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// The first pause between two looks at the database; each is half as long again, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -107,7 +107,7 @@ async fn find(state: &CoreState, project_id: &str, id: &str) -> Result<IncidentR
 
 /// Looks again and again; never ends without an answer. The command is in the log by now, so a database that
 /// does not answer is no reason to tell the client that it failed.
-async fn answer(state: &CoreState, command_id: &str) -> OutcomeRow {
+pub(super) async fn answer(state: &CoreState, command_id: &str) -> OutcomeRow {
     let mut pause = FIRST_PAUSE;
     loop {
         match look(state, command_id).await {

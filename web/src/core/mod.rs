@@ -10,6 +10,7 @@ mod incidents;
 mod ledger;
 mod list_query;
 mod metrics;
+mod quarantine;
 pub(crate) mod query;
 mod shapes;
 
@@ -52,6 +53,8 @@ pub fn services(config: &mut ServiceConfig<'_>) {
         .service(commands::resolve)
         .service(commands::reopen)
         .service(ledger::ledger)
+        .service(quarantine::list)
+        .service(quarantine::lift)
         .service(metrics::overview)
         .service(metrics::trends);
 }
