@@ -3,6 +3,7 @@
 //! Everyone speaks this crate; it does nothing by itself. Queries take a connection and return
 //! [`diesel::QueryResult`]; pool and transaction belong to the caller.
 
+pub mod ai;
 pub mod checkpoint;
 mod column;
 pub mod command;

@@ -1,0 +1,6 @@
+//! Explains incidents: takes jobs from the database, gathers the facts, asks a model if there is one, keeps what can be
+//! believed.
+//!
+//! The engine queues a job in the flush that opens an incident and never waits for what becomes of it (G10).
+
+pub mod facts;
