@@ -4,6 +4,17 @@
 //! Workers claim jobs for a time, their lease; every write of a worker names the claim that it works under, and changes
 //! nothing once the job was claimed anew. All times are the database's clock.
 
+pub mod budget;
+mod facts;
+mod jobs;
+mod outputs;
+mod refresh;
+mod stats;
 mod summary;
 
-pub use summary::{DETERMINISTIC, Summary};
+pub use facts::{Gathered, Origin, gather};
+pub use jobs::{ClaimedJob, JobRow, Retry, bury, claim, give_back, list, renew};
+pub use outputs::{ActivityRow, Baseline, Output, activity, cached, draft, finish, finish_with};
+pub use refresh::{AttributesRow, Cause, Changed, JobState, attributes_since, changed, job_state, request};
+pub use stats::{ModelRow, StatsRow, stats};
+pub use summary::{DETERMINISTIC, Summary, SummaryRow, summary_of, summary_version};
