@@ -3,4 +3,5 @@
 //!
 //! The engine queues a job in the flush that opens an incident and never waits for what becomes of it (G10).
 
+pub mod deterministic;
 pub mod facts;
