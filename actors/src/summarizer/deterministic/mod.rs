@@ -70,9 +70,10 @@ impl<'a> Seen<'a> {
     fn title(&self) -> String {
         let (incident, counts) = (&self.facts.incident, &self.facts.counts);
         let place = incident.route.as_ref().map(|route| format!(" on {route}")).unwrap_or_default();
-        let returned = if incident.is_regression { ", returned" } else { "" };
+        let returned = if incident.is_regression { ", back again" } else { "" };
         let (name, total) = (self.name(), plural(counts.total, "event"));
-        format!("{name}{place} in {}{returned}: {total} since {}", incident.environment, clock(&incident.first_seen))
+        let since = words::later(&incident.last_seen, &incident.first_seen);
+        format!("{name}{place} in {}{returned}: {total} since {since}", incident.environment)
     }
 
     fn impact(&self) -> String {
@@ -98,10 +99,10 @@ impl<'a> Seen<'a> {
         let over = if incident.duration_minutes == 0 {
             "within a minute".to_owned()
         } else {
-            format!("in {}", span(incident.duration_minutes))
+            format!("over {}", span(incident.duration_minutes))
         };
         format!(
-            "{total} of severity up to {severity} in {} {over}: the first at {}, the latest at {}.",
+            "{total} in {} {over}, the first at {}, the latest at {}; the highest severity is {severity}.",
             incident.environment,
             when(&incident.first_seen),
             words::later(&incident.first_seen, &incident.last_seen)
@@ -115,7 +116,7 @@ impl<'a> Seen<'a> {
         }
         let peak = counts.peak_minute.as_ref().filter(|_| counts.minutes_with_events > 1);
         let peak =
-            peak.map(|minute| format!("at most {} a minute ({})", number(counts.peak_per_minute), clock(minute)));
+            peak.map(|minute| format!("the peak was {} a minute at {}", number(counts.peak_per_minute), clock(minute)));
         // Before it is twenty minutes old, there is nothing to compare with.
         let change = counts.change_factor.filter(|_| incident.duration_minutes >= 20).map(|factor| match factor {
             factor if factor >= 1.5 => {
@@ -157,8 +158,9 @@ impl<'a> Seen<'a> {
 
     fn who_is_hit(&self) -> Option<String> {
         let users = self.facts.users.as_ref()?;
-        let who = plural(users.distinct_in_samples, "different user");
-        Some(format!("At least {who} hit, counted in the {}.", self.kept()))
+        let are = if users.distinct_in_samples == 1 { "is" } else { "are" };
+        let who = plural(users.distinct_in_samples, "user");
+        Some(format!("At least {who} {are} hit, going by the {}.", self.kept()))
     }
 
     fn around_it(&self) -> Option<String> {
@@ -168,7 +170,8 @@ impl<'a> Seen<'a> {
         }
         let (errors, requests) =
             (plural(project.errors_last_hour, "error"), plural(project.requests_last_hour, "request"));
-        Some(format!("In the hour to then {} reported {errors} of all kinds beside {requests}.", incident.environment))
+        let place = &incident.environment;
+        Some(format!("In the hour up to its latest event, {place} reported {errors} of all kinds beside {requests}."))
     }
 
     fn state(&self) -> Option<String> {
@@ -190,7 +193,7 @@ impl<'a> Seen<'a> {
         }
         causes.extend(self.earlier.map(|other| {
             format!(
-                "\"{}\" ({}) began {} and may share its cause.",
+                "“{}” ({}) began {} and may share its cause.",
                 excerpt(&other.title, 120),
                 plural(other.events, "event"),
                 words::earlier(other.minutes_after_this_began)
@@ -259,11 +262,12 @@ impl<'a> Seen<'a> {
         let facts = self.facts;
         let mut evidence = Vec::new();
         if let Some(first) = &facts.incident.first_event_id {
-            evidence.push(format!("It was opened by event {first}: {}", excerpt(&facts.incident.title, 200)));
+            evidence.push(format!("Event {first} opened it: “{}”.", excerpt(&facts.incident.title, 200)));
         }
-        for template in facts.templates.iter().take(3) {
+        // Of a single event, its opening has said it.
+        for template in facts.templates.iter().take(3).filter(|_| facts.samples_kept > 1) {
             evidence.push(format!(
-                "{} of the {} say \"{}\" ({}).",
+                "{} of the {} say “{}” ({}).",
                 words::capital(&words::share(template.share_percent)),
                 self.kept(),
                 excerpt(&template.template, 200),
@@ -319,7 +323,7 @@ impl<'a> Seen<'a> {
         ));
         if let Some(latest) = self.facts.samples.last() {
             steps.push(format!(
-                "Look at the latest event, {}: \"{}\".",
+                "Look at the latest event, {}: “{}”.",
                 latest.event_id,
                 excerpt(&latest.message, 200)
             ));

@@ -38,6 +38,12 @@ pub fn release(attributes: &Attributes) -> Option<String> {
     RELEASES.iter().find_map(|key| single(attributes.get(*key)?)).map(|release| text(&release, 100))
 }
 
+/// All releases that these events name.
+pub fn known_releases(samples: &[SampleRow]) -> Vec<String> {
+    let named: BTreeSet<String> = samples.iter().filter_map(|row| release(&attributes(&row.attributes))).collect();
+    named.into_iter().collect()
+}
+
 /// A text, number or truth value as text; anything else is none, and so is an empty text.
 fn single(value: &Value) -> Option<String> {
     match value {
