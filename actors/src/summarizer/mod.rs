@@ -3,4 +3,10 @@
 //!
 //! The engine queues a job in the flush that opens an incident and never waits for what becomes of it (G10).
 
+pub mod check;
 pub mod facts;
+pub mod model;
+mod pattern;
+pub mod prompt;
+pub mod redact;
+mod text;
