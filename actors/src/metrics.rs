@@ -57,6 +57,13 @@ schema::instruments! {
     Gauge partition_paused(partition) = "signals_partition_paused";
     /// IncidentActors alive.
     Gauge residents(partition) = "signals_resident_incidents";
+    /// Requests to the model endpoint, by what came of them (answered, unusable, unsupported, no_model, rate_limited,
+    /// unavailable, timed_out, unauthorized, out_of_credit, too_large, refused).
+    Counter ai_requests(outcome) = "signals_ai_requests_total";
+    /// From a request to the model endpoint to the end of its answer.
+    Histogram ai_request_duration() = "signals_ai_request_duration_seconds";
+    /// Tokens that models have read (in) and written (out), estimated where the endpoint does not count them.
+    Counter ai_tokens(direction) = "signals_ai_tokens_total";
 }
 
 /// Records for which one end-to-end observation is made, so that a flush of 50,000 does not make as many.
@@ -83,6 +90,13 @@ pub(crate) fn begin() {
     }
     for reason in [ExitReason::Panicked, ExitReason::Failed, ExitReason::Revoked] {
         tenure_restarted(reason, 0);
+    }
+}
+
+/// Models have read and written so many tokens.
+pub(crate) fn ai_tokens_spent(read: u32, written: u32) {
+    for (direction, tokens) in [("in", read), ("out", written)] {
+        ai_tokens(direction).increment(tokens.into());
     }
 }
 

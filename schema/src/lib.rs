@@ -26,6 +26,7 @@ pub mod oversight;
 pub mod quarantine;
 pub mod retention;
 pub mod search;
+pub mod secret;
 pub mod seed;
 pub mod snapshot;
 pub mod status;

@@ -3,5 +3,17 @@
 //!
 //! The engine queues a job in the flush that opens an incident and never waits for what becomes of it (G10).
 
+mod actor;
+pub mod check;
+pub mod config;
+pub mod desk;
 pub mod deterministic;
 pub mod facts;
+pub mod model;
+mod pattern;
+pub mod pool;
+pub mod prompt;
+pub mod redact;
+mod refresh;
+mod text;
+mod work;
