@@ -2,7 +2,7 @@
 
 use crate::router::book::BookPolicy;
 use crate::router::quarantine::QuarantinePolicy;
-use crate::supervision::restart::RestartPolicy;
+use crate::supervision::plan::Plan;
 pub use schema::database::Database;
 use std::time::Duration;
 
@@ -35,8 +35,8 @@ pub struct EngineConfig {
     pub limits: BookPolicy,
     /// When a fingerprint's records are no longer tried.
     pub quarantine: QuarantinePolicy,
-    /// How often a tenure may fail, and how soon it begins anew.
-    pub tenure_restart: RestartPolicy,
+    /// How often each part may die, how soon it lives again, and who dies of it when it has died too often.
+    pub plan: Plan,
     /// Further settings of the consumer, by librdkafka's names.
     pub consumer_settings: Vec<(String, String)>,
 }
@@ -57,7 +57,7 @@ impl Default for EngineConfig {
             residents: 50_000,
             limits: BookPolicy::default(),
             quarantine: QuarantinePolicy::default(),
-            tenure_restart: RestartPolicy::default(),
+            plan: Plan::default(),
             consumer_settings: Vec::new(),
         }
     }

@@ -23,7 +23,8 @@ ALTER TABLE ai_jobs
     ADD COLUMN cause  text    NOT NULL DEFAULT 'opened';
 CREATE INDEX ai_jobs_project_created ON ai_jobs (project_id, created_at);
 
-ALTER TABLE ai_outputs ADD COLUMN project_id text NOT NULL;
+-- `asked`: the models that were asked, in order; `model` is the name of the one that answered, as it calls itself.
+ALTER TABLE ai_outputs ADD COLUMN project_id text NOT NULL, ADD COLUMN asked text NOT NULL DEFAULT '';
 CREATE INDEX ai_outputs_project_created ON ai_outputs (project_id, created_at);
 CREATE INDEX ai_outputs_input_hash ON ai_outputs (input_hash);
 

@@ -9,5 +9,6 @@ pub mod controls;
 pub mod decode;
 pub mod poll_thread;
 pub mod progress;
+mod rebalance;
 pub mod tenures;
 pub(crate) mod watermarks;

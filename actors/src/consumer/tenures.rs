@@ -1,29 +1,26 @@
-//! What happens while the group hands partitions over: callbacks run on the poll thread and may block.
+//! The tenures of this process: each begins with a claim of its partition and ends with a last flush. All of it runs on
+//! the poll thread, also inside librdkafka's callbacks, and may block.
 
 use super::batch::RecordBatch;
 use super::controls::{Controls, Work};
 use super::progress::Progress;
 use crate::config::{Database, EngineConfig};
-use crate::flusher::messages::FlusherAddress;
+use crate::failpoint::{self, Point};
+use crate::flusher::door::FlusherDoor;
 use crate::flusher::retry::Patience;
 use crate::router::actor::{Means, PartitionRouter, TenureError, Title};
 use crate::router::dedupe::DedupeWindow;
 use crate::router::report::{QUESTIONS, Questions};
-use crate::supervision::child::ExitReason;
-use crate::supervision::chronicle::{Chronicle, Death};
-use crate::supervision::kind::ActorId;
+use crate::supervision::child::{Ended, ExitReason};
+use crate::supervision::guardian::Tree;
 use crate::supervision::panics;
-use crate::supervision::restart::Verdict;
 use crate::supervision::view::Mailbox;
 use actix::ArbiterHandle;
 use futures_util::FutureExt;
-use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use schema::checkpoint::{Rewind, Tenure};
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -32,6 +29,9 @@ use tokio::sync::mpsc;
 const LAST_FLUSH: Duration = Duration::from_secs(8);
 /// How long the broker may take to tell a partition's bounds.
 const WATERMARKS: Duration = Duration::from_secs(5);
+
+/// The epoch of a tenure that died before it had one; the database's begin at 1.
+const STILLBORN: i64 = -1;
 
 /// How a tenure ended.
 #[derive(Debug)]
@@ -47,20 +47,9 @@ pub struct TenureEnded {
 }
 
 impl TenureEnded {
-    /// As an entry of the chronicle.
-    pub fn entry(&self, verdict: Verdict) -> Death {
-        Death {
-            actor: ActorId::Router(self.partition).to_string(),
-            partition: self.partition,
-            reason: self.reason,
-            words: self.words.clone(),
-            offset: None,
-            restarts_after: match verdict {
-                Verdict::RestartAfter(wait) => Some(wait),
-                Verdict::Escalate => None,
-            },
-            at: Instant::now(),
-        }
+    /// For its guardian.
+    pub fn ended(&self) -> Ended {
+        Ended { reason: self.reason, words: self.words.clone() }
     }
 }
 
@@ -96,12 +85,12 @@ pub struct TenureView {
 #[derive(Clone)]
 pub(crate) struct Links {
     pub database: Database,
-    pub flusher: FlusherAddress,
+    pub flusher: FlusherDoor,
     pub arbiters: Vec<ArbiterHandle>,
     /// Drives the database calls that the callbacks wait for; not the poll thread's own.
     pub runtime: tokio::runtime::Handle,
     pub controls: Arc<Controls>,
-    pub chronicle: Arc<Chronicle>,
+    pub tree: Tree,
 }
 
 /// Starts a tenure for each partition assigned and ends it when the partition is revoked.
@@ -143,8 +132,8 @@ impl Tenures {
         all
     }
 
-    pub(crate) fn chronicle(&self) -> &Arc<Chronicle> {
-        &self.links.chronicle
+    pub(crate) fn tree(&self) -> &Tree {
+        &self.links.tree
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i32, Running>> {
@@ -153,9 +142,35 @@ impl Tenures {
 
     /// Takes a partition over and starts its router. Returns the offset from which to fetch: somewhat before the
     /// checkpoint, so that the dedupe window is filled from the log.
-    /// None if the engine is asked to end before the database answers.
+    /// None if the engine is asked to end before the database answers, or if the claim panicked: then the partition has a
+    /// dead tenure, which is begun anew like any other.
     pub fn begin(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Option<i64> {
         let _aside = self.links.controls.turn_to(Work::Claiming(partition));
+        // A panic must not leave a callback of librdkafka before its partitions are assigned: the group would wait for ever.
+        let begun = catch_unwind(AssertUnwindSafe(|| self.try_begin(consumer, partition)));
+        begun.unwrap_or_else(|_| {
+            self.stillborn(partition);
+            None
+        })
+    }
+
+    /// A tenure that died before it began.
+    fn stillborn(&self, partition: i32) {
+        let progress = self.lock().get(&partition).map(|before| Arc::clone(&before.progress));
+        let running = Running {
+            epoch: STILLBORN,
+            began: Instant::now(),
+            inbox: None,
+            questions: mpsc::channel(1).0,
+            progress: progress.unwrap_or_else(|| Arc::new(Progress::starting_at(0))),
+        };
+        self.lock().insert(partition, running);
+        let (reason, words) = (ExitReason::Panicked, panics::last_message());
+        // The poll thread is gone only when everything ends.
+        let _ = self.ends.0.send(TenureEnded { partition, epoch: STILLBORN, reason, words });
+    }
+
+    fn try_begin(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Option<i64> {
         let tenure = self.links.runtime.block_on(self.claim(partition))?;
         let tenure = self.reconcile(consumer, partition, tenure);
         let title = Title {
@@ -173,20 +188,20 @@ impl Tenures {
     async fn claim(&self, partition: i32) -> Option<Tenure> {
         let mut wait = Patience::default();
         while !self.links.controls.is_stopping() {
-            let claimed = match self.links.database.get().await {
-                Ok(mut connection) => {
-                    schema::checkpoint::claim(&mut connection, &self.config.group, &self.config.topic, partition)
-                        .await
-                        .map_err(|error| error.to_string())
-                }
-                Err(error) => Err(error.to_string()),
-            };
-            match claimed {
+            match self.try_claim(partition).await {
                 Ok(tenure) => return Some(tenure),
                 Err(error) => wait.after(&error, "cannot claim a partition, will try again").await,
             }
         }
         None
+    }
+
+    async fn try_claim(&self, partition: i32) -> Result<Tenure, String> {
+        failpoint::pass(Point::Assign).await.map_err(|struck| struck.to_string())?;
+        let mut connection = self.links.database.get().await.map_err(|error| error.to_string())?;
+        let (group, topic) = (&self.config.group, &self.config.topic);
+        let claimed = schema::checkpoint::claim(&mut connection, group, topic, partition).await;
+        claimed.map_err(|error| error.to_string())
     }
 
     /// A log that ends before our checkpoint is not the log that we read: the difference is recorded as a gap (G7)
@@ -238,8 +253,8 @@ impl Tenures {
             Running { epoch, began: Instant::now(), inbox: Some(inbox), questions, progress: Arc::clone(&progress) };
         self.lock().insert(partition, running);
         let life = async move {
-            let Links { database, flusher, chronicle, .. } = links;
-            let router = PartitionRouter::new(title, Means { config, database, flusher, progress, chronicle });
+            let Links { database, flusher, tree, .. } = links;
+            let router = PartitionRouter::new(title, Means { config, database, flusher, progress, tree });
             let ended = AssertUnwindSafe(router.run(records, asked)).catch_unwind().await;
             let (reason, words) = exit_reason(partition, ended);
             // The poll thread is gone only when everything ends.
@@ -266,23 +281,53 @@ impl Tenures {
         dead
     }
 
-    /// Whether this partition's tenure has died and waits for its restart.
-    pub fn is_dead(&self, partition: i32) -> bool {
-        self.lock().get(&partition).is_some_and(|running| running.inbox.is_none())
+    /// Whether this partition's tenure is alive, or waits for its restart; none if the partition is not ours.
+    pub fn is_alive(&self, partition: i32) -> Option<bool> {
+        self.lock().get(&partition).map(|running| running.inbox.is_some())
     }
 
     /// Ends the tenures of these partitions, or all, each with a last flush.
     pub fn end(&self, partitions: Option<&[i32]>) {
         let _aside = self.links.controls.turn_to(Work::EndingTenures);
-        let ours: Vec<i32> = self.lock().keys().copied().collect();
+        // As at the beginning: whatever happens here, librdkafka must get its partitions back.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            failpoint::hit(Point::Revoke);
+            self.await_ends(self.take_out(partitions));
+        }));
+        if ended.is_err() {
+            let words = panics::last_message();
+            tracing::error!(words, "the end of tenures was not waited for; the fence protects their next owners");
+            drop(self.take_out(partitions));
+        }
+    }
+
+    /// Ends all tenures, each with a last flush, but keeps their places: their partitions are still ours. Returns those.
+    pub fn retire(&self) -> Vec<i32> {
+        let _aside = self.links.controls.turn_to(Work::EndingTenures);
         let mut awaited = HashMap::new();
-        for partition in partitions.unwrap_or(&ours) {
-            if let Some(running) = self.lock().remove(partition)
-                && running.inbox.is_some()
-            {
+        let mut retired = Vec::new();
+        for (partition, running) in self.lock().iter_mut() {
+            retired.push(*partition);
+            if running.inbox.take().is_some() {
                 awaited.insert(*partition, running.epoch);
             }
         }
+        self.await_ends(awaited);
+        retired
+    }
+
+    /// (partition, epoch) of those that were alive.
+    fn take_out(&self, partitions: Option<&[i32]>) -> HashMap<i32, i64> {
+        let mut running = self.lock();
+        let ours: Vec<i32> = running.keys().copied().collect();
+        let out = partitions.unwrap_or(&ours).iter().filter_map(|partition| {
+            let out = running.remove(partition)?;
+            out.inbox.is_some().then_some((*partition, out.epoch))
+        });
+        out.collect()
+    }
+
+    fn await_ends(&self, mut awaited: HashMap<i32, i64>) {
         let deadline = Instant::now() + LAST_FLUSH;
         let ends = self.ends.1.lock().unwrap_or_else(PoisonError::into_inner);
         let mut others = Vec::new();
@@ -299,15 +344,6 @@ impl Tenures {
         }
         for partition in awaited.keys() {
             tracing::warn!(partition, "the last flush took too long; the fence protects the next owner");
-        }
-    }
-
-    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
-        for mut element in partitions.elements() {
-            let Some(from) = self.begin(consumer, element.partition()) else { continue };
-            if let Err(error) = element.set_offset(Offset::Offset(from)) {
-                tracing::error!(partition = element.partition(), %error, "cannot set the start offset");
-            }
         }
     }
 }
@@ -329,25 +365,5 @@ fn exit_reason(partition: i32, ended: std::thread::Result<Result<(), TenureError
             (ExitReason::Failed, error.to_string())
         }
         Err(_) => (ExitReason::Panicked, panics::last_message()),
-    }
-}
-
-impl ClientContext for Tenures {
-    fn error(&self, error: KafkaError, reason: &str) {
-        // The poll thread says it once, with what follows from it.
-        tracing::debug!(%error, reason, "librdkafka reports an error");
-    }
-}
-
-impl ConsumerContext for Tenures {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(partitions) => self.assign(consumer, partitions),
-            Rebalance::Revoke(partitions) => {
-                let revoked: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
-                self.end(Some(&revoked));
-            }
-            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
-        }
     }
 }

@@ -2,34 +2,57 @@
 
 use super::desk::{Desk, Entry};
 use super::lateness;
-use super::messages::Flush;
+use super::messages::{Answer, Cut, Flush};
 use super::retry::Patience;
 use crate::config::Database;
-use crate::dead_letter::DeadLetterProducer;
+use crate::dead_letter::DeadLetterWriter;
+use crate::failpoint::{self, Point};
 use crate::metrics::{FlushMeters, buried};
+use crate::supervision::child::Ended;
 use crate::supervision::chronicle::Alive;
+use crate::supervision::panics;
 use actix::{Actor, Context, Handler};
-use schema::flush::{Committed, FlushBatch, FlushError};
+use futures_util::FutureExt;
+use schema::flush::FlushError;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Flushes that may wait; each partition has at most one.
 pub(crate) const MAILBOX: usize = 1_024;
 
+/// What a Flusher works with. All of it outlives the Flusher.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "a database connection has no Debug")]
+pub struct Tools {
+    /// Where cuts go.
+    pub database: Database,
+    /// Where it shows what it is at.
+    pub desk: Arc<Desk>,
+}
+
 /// Writes the cuts of all routers of this process, those of different partitions side by side.
 #[expect(missing_debug_implementations, reason = "a database connection has no Debug")]
 pub struct Flusher {
-    database: Database,
-    dead_letters: DeadLetterProducer,
-    meters: FlushMeters,
+    work: Arc<Work>,
     desk: Arc<Desk>,
+    deaths: UnboundedSender<Ended>,
     _alive: Alive,
 }
 
+/// What its tasks share.
+struct Work {
+    database: Database,
+    dead_letters: DeadLetterWriter,
+    meters: FlushMeters,
+}
+
 impl Flusher {
-    /// Owns nothing but ways to the servers. What it is at shows on `desk`.
-    pub fn new(database: Database, dead_letters: DeadLetterProducer, desk: Arc<Desk>, alive: Alive) -> Self {
-        Self { database, dead_letters, meters: FlushMeters::new(), desk, _alive: alive }
+    /// Owns nothing but ways to the servers. Its death, and that of a flush in it, is told to `deaths`.
+    pub fn new(tools: Tools, dead_letters: DeadLetterWriter, deaths: UnboundedSender<Ended>, alive: Alive) -> Self {
+        let work = Work { database: tools.database, dead_letters, meters: FlushMeters::new() };
+        Self { work: Arc::new(work), desk: tools.desk, deaths, _alive: alive }
     }
 }
 
@@ -39,61 +62,86 @@ impl Actor for Flusher {
     fn started(&mut self, context: &mut Self::Context) {
         context.set_mailbox_capacity(MAILBOX);
     }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if std::thread::panicking() {
+            // Without whoever keeps it alive there is nobody left to tell.
+            let _ = self.deaths.send(Ended::panicked(panics::last_message()));
+        }
+    }
 }
 
 impl Handler<Flush> for Flusher {
     type Result = ();
 
-    fn handle(&mut self, flush: Flush, _: &mut Self::Context) {
-        let (database, dead_letters, meters) = (self.database.clone(), self.dead_letters.clone(), self.meters.clone());
+    fn handle(&mut self, Flush { cut, mut reply }: Flush, _: &mut Self::Context) {
+        let (work, deaths) = (Arc::clone(&self.work), self.deaths.clone());
         let entry = self.desk.take();
-        // A task of its own: it outlives nothing, since a flush that nobody waits for stops at its next failure.
+        // A task of its own: it outlives nothing, since a flush that nobody waits for stops at its next failure. If it
+        // panics, the Flusher counts as dead and a new one takes the next flushes; those of other partitions go on.
         actix::spawn(async move {
-            let Flush { batch, measures, dead_letters: dead, mut reply } = flush;
-            let began = Instant::now();
             let done = tokio::select! {
-                done = async {
-                    // First the letters, then the transaction that counts them: a crash in between repeats a letter,
-                    // which its origin tells, and never loses one.
-                    dead_letters.send(&dead).await;
-                    buried(&dead);
-                    commit(&database, &batch, &Watchers { meters: &meters, entry: &entry }).await
-                } => done,
+                done = AssertUnwindSafe(work.flush(&cut, &entry)).catch_unwind() => done,
                 () = reply.closed() => return,
             };
-            entry.done(done.is_ok());
-            meters.note(&batch, measures.records, began.elapsed(), &done);
-            if done.is_ok() {
-                for (received_at, records) in &measures.arrivals {
-                    meters.note_durable(lateness::since(*received_at), *records);
+            let ended = match done {
+                Ok(Ok(answer)) => {
+                    entry.done(answer.is_ok());
+                    // The router may have been revoked while this was written.
+                    let _ = reply.send(answer);
+                    return;
                 }
-            }
-            // The router may have been revoked while this was written.
-            let _ = reply.send(done);
+                Ok(Err(ended)) => ended,
+                Err(_) => Ended::panicked(panics::last_message()),
+            };
+            let _ = deaths.send(ended);
         });
     }
 }
 
-/// Who is told of each failure.
-struct Watchers<'a> {
-    meters: &'a FlushMeters,
-    entry: &'a Entry,
-}
+impl Work {
+    /// First the letters, then the transaction that counts them: a crash in between repeats a letter, which its origin
+    /// tells, and never loses one.
+    async fn flush(&self, cut: &Cut, entry: &Entry) -> Result<Answer, Ended> {
+        let began = Instant::now();
+        let letters = cut.letters_to_send();
+        self.dead_letters.send(letters).await?;
+        buried(letters);
+        cut.note_letters_sent();
+        let done = self.commit(cut, entry).await;
+        self.meters.note(&cut.batch, cut.measures.records, began.elapsed(), &done);
+        if done.is_ok() {
+            for (received_at, records) in &cut.measures.arrivals {
+                self.meters.note_durable(lateness::since(*received_at), *records);
+            }
+        }
+        Ok(done)
+    }
 
-/// Tries the same batch again until the database has it or the fence refuses it: a later flush can never overtake a
-/// failed one.
-async fn commit(database: &Database, batch: &FlushBatch, watchers: &Watchers<'_>) -> Result<Committed, FlushError> {
-    let mut wait = Patience::default();
-    loop {
-        let failed = match database.get().await {
-            Ok(mut connection) => match schema::flush::commit(&mut connection, batch).await {
-                Err(FlushError::Database(error)) => error.to_string(),
-                done => return done,
-            },
-            Err(error) => error.to_string(),
+    /// Tries the same batch again until the database has it or the fence refuses it: a later flush can never overtake a
+    /// failed one.
+    async fn commit(&self, cut: &Cut, entry: &Entry) -> Answer {
+        let mut wait = Patience::default();
+        loop {
+            let failed = match self.try_commit(cut).await {
+                Ok(answer) => return answer,
+                Err(failed) => failed,
+            };
+            entry.failed(&failed);
+            self.meters.retries.increment(1);
+            wait.after(&failed, "a flush failed, will try again").await;
+        }
+    }
+
+    /// An error is one after which the same batch may be tried again.
+    async fn try_commit(&self, cut: &Cut) -> Result<Answer, String> {
+        failpoint::pass(Point::FlushBeforeCommit).await.map_err(|struck| struck.to_string())?;
+        let mut connection = self.database.get().await.map_err(|error| error.to_string())?;
+        let answer = match schema::flush::commit(&mut connection, &cut.batch).await {
+            Err(FlushError::Database(error)) => return Err(error.to_string()),
+            answer => answer,
         };
-        watchers.entry.failed(&failed);
-        watchers.meters.retries.increment(1);
-        wait.after(&failed, "a flush failed, will try again").await;
+        failpoint::pass(Point::FlushAfterCommit).await.map_err(|struck| struck.to_string())?;
+        Ok(answer)
     }
 }

@@ -67,6 +67,8 @@ pub struct Residents {
     pub rows: Vec<Row>,
     /// Where those behind them begin.
     pub next: Option<Cursor>,
+    /// What is used of the restart budget that all of them share.
+    pub used: usize,
 }
 
 /// What is known of a child without asking it.
@@ -104,7 +106,7 @@ pub enum Portrait {
 
 impl PartitionRouter {
     /// Answers at once; nobody's patience is at stake but that of whoever asked.
-    pub(super) fn answer(&self, question: Question) {
+    pub(super) fn answer(&mut self, question: Question) {
         match question {
             // Whoever asked has lost patience.
             Question::Report { reply, .. } if reply.is_closed() => {}
@@ -112,8 +114,8 @@ impl PartitionRouter {
                 let report = Report {
                     flush: self.in_flight.as_ref().map(|flush| flush.began.elapsed()),
                     last_cost: self.last_cost,
-                    incidents: residents(&self.incidents, incidents),
-                    projects: residents(&self.projects, projects),
+                    incidents: residents(&self.incidents, incidents, self.strikes.used(Kind::IncidentActor)),
+                    projects: residents(&self.projects, projects, self.strikes.used(Kind::ProjectActor)),
                 };
                 let _ = reply.send(report);
             }
@@ -129,7 +131,12 @@ impl PartitionRouter {
     }
 
     /// Enters a child's death into the chronicle.
-    pub(super) fn enter_death(&self, kind: Kind, death: &Death) {
+    pub(super) fn enter_death(
+        &self,
+        kind: Kind,
+        death: &Death,
+        (restarts_after, is_charged): (Option<Duration>, bool),
+    ) {
         let key = match kind {
             Kind::ProjectActor => self.projects.key(death.life.slot),
             _ => self.incidents.key(death.life.slot),
@@ -137,18 +144,19 @@ impl PartitionRouter {
         let Some((project, fingerprint)) = key else { return };
         let entry = chronicle::Death {
             actor: ActorId::child(kind, project, fingerprint).to_string(),
-            partition: self.title.partition,
+            partition: Some(self.title.partition),
             reason: ExitReason::Panicked,
             words: death.message.clone(),
             offset: death.offset,
-            restarts_after: Some(Duration::ZERO),
+            restarts_after,
+            is_charged,
             at: Instant::now(),
         };
-        self.chronicle.child_died(kind, entry);
+        self.chronicle.enter(kind, entry);
     }
 }
 
-fn residents<C: Child>(nursery: &Nursery<C>, ask: Selection) -> Residents {
+fn residents<C: Child>(nursery: &Nursery<C>, ask: Selection, used: usize) -> Residents {
     let (page, has_more) = match ask.limit {
         0 => (Vec::new(), false),
         limit => select(nursery.places(ask.order), ask.after, limit),
@@ -158,6 +166,7 @@ fn residents<C: Child>(nursery: &Nursery<C>, ask: Selection) -> Residents {
         total: nursery.len(),
         next: last.map(|place| Cursor { order: ask.order, after: *place }),
         rows: page.iter().filter_map(|place| nursery.row(place.slot)).collect(),
+        used,
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) struct AiSummarizer {
 impl AiSummarizer {
     /// Works until the process ends. `died_of`: what the life before died of.
     pub async fn live(&self, died_of: Option<String>) {
+        let _seat = self.desk.sit_down();
         if let Some(job) = self.desk.left_behind() {
             let words = died_of.unwrap_or_else(|| "its summarizer died".to_owned());
             let wait = self.tools.config.wait_after(job.attempt_count, rand::random());
@@ -78,11 +79,8 @@ impl AiSummarizer {
         tokio::select! {
             done = self.tools.work(&job, &self.desk) => match done {
                 Ok(done) => {
-                    if done == Done::Gone {
-                        tracing::debug!(job = job.id, "the incident of a summary is gone");
-                    }
                     self.desk.put_down(None);
-                    self.meters.done(done, began.elapsed());
+                    self.meters.done(done.as_str(), began.elapsed());
                 }
                 Err(error) => {
                     let retry = error.retry(&self.tools.config, job.attempt_count);
@@ -93,7 +91,7 @@ impl AiSummarizer {
             () = self.hold(&job) => {
                 tracing::warn!(job = job.id, claim = job.claims, "a summary's job is in other hands; its work is given up");
                 self.desk.put_down(Some("the job was claimed by another worker"));
-                self.meters.done(Done::Lost, began.elapsed());
+                self.meters.ended(Done::Lost.as_str());
             }
             _ = stop.wait_for(|is_stopping| *is_stopping) => {
                 self.give_back(&job, "its worker ended in order", Retry::NotCounted(Duration::ZERO)).await;
@@ -129,9 +127,20 @@ impl AiSummarizer {
             Err(error) => Err(error.to_string()),
         };
         match given {
-            Ok(true) => self.meters.given_back(retry, job),
-            Ok(false) => tracing::warn!(job = job.id, claim = job.claims, "a job that is in other hands was not given back"),
+            Ok(true) => self.meters.ended(outcome(retry, job)),
+            Ok(false) => {
+                tracing::warn!(job = job.id, claim = job.claims, "a job that is in other hands was not given back")
+            }
             Err(error) => tracing::warn!(job = job.id, error, "cannot give a job back; its lease will end"),
         }
+    }
+}
+
+/// What became of a claim that is given back, as the metrics call it.
+fn outcome(retry: Retry, job: &ClaimedJob) -> &'static str {
+    match retry {
+        Retry::NotCounted(_) => "postponed",
+        Retry::After(_) if job.attempt_count < job.max_attempts => "retried",
+        Retry::After(_) | Retry::Never => "failed",
     }
 }

@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn the_environment_reaches_the_pool_and_there_is_always_a_worker() {
-        let variables = [("SIGNALS_AI_WORKERS", "0"), ("SIGNALS_AI_TOKENS_PER_DAY", "7"), ("SIGNALS_AI_REST_SECONDS", "0")];
+        let variables =
+            [("SIGNALS_AI_WORKERS", "0"), ("SIGNALS_AI_TOKENS_PER_DAY", "7"), ("SIGNALS_AI_REST_SECONDS", "0")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let config: AiConfig = envy::prefixed("SIGNALS_AI_").from_iter(variables).unwrap();
         let pool = PoolConfig::from(&config);

@@ -18,6 +18,16 @@ struct Books {
     last_error: Option<String>,
 }
 
+/// Somebody sits at the desk until this is dropped.
+#[derive(Debug)]
+pub(super) struct Seat<'a>(&'a Desk);
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_there = false;
+    }
+}
+
 /// What a summarizer has done since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -59,9 +69,10 @@ impl Default for Desk {
 }
 
 impl Desk {
-    /// A summarizer begins, or has ended.
-    pub(super) fn occupy(&self, is_there: bool) {
-        self.lock().is_there = is_there;
+    /// A summarizer sits down; it has left when this is dropped.
+    pub(super) fn sit_down(&self) -> Seat<'_> {
+        self.lock().is_there = true;
+        Seat(self)
     }
 
     /// A job was taken in hand.

@@ -37,7 +37,7 @@ impl Refresher {
     ///
     /// # Errors
     /// The database's, in words; the next round tries again.
-    pub async fn round(&mut self, tools: &Tools) -> Result<usize, String> {
+    pub async fn round(&mut self, tools: &Tools) -> Result<u64, String> {
         let mut connection = tools.connection().await.map_err(|error| error.to_string())?;
         let mut asked = 0;
         for _ in 0..PAGES {

@@ -5,12 +5,12 @@ use super::desk::Desk;
 use super::facts::{self, Facts, bound};
 use super::{deterministic, redact};
 use crate::config::Database;
-use crate::failpoint;
-use crate::summarizer::model::{Answer, ModelClient, ModelError};
+use crate::failpoint::{self, Point, Struck};
+use crate::summarizer::model::{Answer, ModelClient, ModelError, PROMPT_VERSION};
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::{Object, PoolError};
 use schema::ai::budget::{self, Refused};
-use schema::ai::{self, Baseline, ClaimedJob, DETERMINISTIC, Output, Retry, Summary};
+use schema::ai::{self, Baseline, CacheKey, ClaimedJob, DETERMINISTIC, Output, Retry, Summary};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -40,6 +40,19 @@ pub(super) enum Done {
     Lost,
 }
 
+impl Done {
+    /// As the metrics call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ByModel => "model",
+            Self::Deterministic => "deterministic",
+            Self::Cached => "cached",
+            Self::Gone => "gone",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// Why a job is not done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WorkError {
@@ -51,6 +64,8 @@ pub(super) enum WorkError {
     Json(#[from] serde_json::Error),
     #[error("{0}")]
     Model(ModelError),
+    #[error(transparent)]
+    Struck(#[from] Struck),
 }
 
 impl WorkError {
@@ -62,7 +77,7 @@ impl WorkError {
             Self::Model(error) if !error.is_retryable() => Retry::Never,
             Self::Model(error) => Retry::After(error.retry_after().map_or(wait, |asked| asked.max(wait))),
             Self::Json(_) => Retry::Never,
-            Self::Connection(_) | Self::Database(_) => Retry::After(wait),
+            Self::Connection(_) | Self::Database(_) | Self::Struck(_) => Retry::After(wait),
         }
     }
 }
@@ -103,6 +118,7 @@ impl Prepared {
             model: DETERMINISTIC.to_owned(),
             prompt_version: deterministic::RULES_VERSION.to_owned(),
             input_hash: self.hash.clone(),
+            asked: String::new(),
             tokens_in: 0,
             tokens_out: 0,
             latency_ms: 0,
@@ -120,7 +136,7 @@ impl Tools {
     pub async fn work(&self, job: &ClaimedJob, desk: &Desk) -> Result<Done, WorkError> {
         let gathered = ai::gather(&mut *self.connection().await?, &job.project_id, &job.incident_id).await?;
         let Some(gathered) = gathered else { return Ok(Done::Gone) };
-        failpoint::summarize(&gathered.incident.title);
+        failpoint::pass(Point::Summarize).await?;
         let prepared = Prepared::new(&gathered, self.config.facts_bytes)?;
         drop(gathered);
         match &self.model {
@@ -138,8 +154,9 @@ impl Tools {
     ) -> Result<Done, WorkError> {
         {
             let mut connection = self.connection().await?;
-            let known = (&job.incident_id, &prepared.hash, crate::summarizer::model::PROMPT_VERSION);
-            if let Some(output) = ai::cached(&mut connection, known.0, known.1, known.2, model.models()).await? {
+            let asked = model.models().join(",");
+            let key = CacheKey { input_hash: &prepared.hash, prompt_version: PROMPT_VERSION, asked: &asked };
+            if let Some(output) = ai::cached(&mut connection, &job.incident_id, key).await? {
                 let is_written = ai::finish_with(&mut connection, job, &output, &prepared.baseline).await?;
                 return Ok(if is_written { Done::Cached } else { Done::Lost });
             }
@@ -148,7 +165,9 @@ impl Tools {
                 return Ok(Done::Lost);
             }
             let most = i64::from(model.estimate(prepared.bytes));
-            if let Err(refused) = budget::reserve(&mut connection, &job.incident_id, most, self.config.allowance).await? {
+            if let Err(refused) =
+                budget::reserve(&mut connection, &job.incident_id, most, self.config.allowance).await?
+            {
                 drop(connection);
                 let output = prepared.deterministic(vec![no_money(refused)]);
                 return self.finish(job, prepared, &output, Done::Deterministic).await;
@@ -164,7 +183,7 @@ impl Tools {
         budget::settle(&mut *self.connection().await?, &job.incident_id, cost.saturating_sub(most)).await?;
         let answer = answer.map_err(WorkError::Model)?;
         let done = if answer.summary.is_some() { Done::ByModel } else { Done::Deterministic };
-        self.finish(job, prepared, &output(prepared, answer), done).await
+        self.finish(job, prepared, &output(prepared, answer, model), done).await
     }
 
     async fn finish(
@@ -181,10 +200,10 @@ impl Tools {
 }
 
 /// The output of a model's answer; ours where nothing of it could be believed, with the model's cost.
-fn output(prepared: &Prepared, answer: Answer) -> Output {
+fn output(prepared: &Prepared, answer: Answer, client: &ModelClient) -> Output {
     let count = |tokens: u32| i32::try_from(tokens).unwrap_or(i32::MAX);
     let (summary, model, prompt_version): (Summary, String, &str) = match answer.summary {
-        Some(summary) => (summary, answer.model, crate::summarizer::model::PROMPT_VERSION),
+        Some(summary) => (summary, answer.model, PROMPT_VERSION),
         None => (deterministic::summarize(&prepared.facts), DETERMINISTIC.to_owned(), deterministic::RULES_VERSION),
     };
     Output {
@@ -193,6 +212,7 @@ fn output(prepared: &Prepared, answer: Answer) -> Output {
         model,
         prompt_version: prompt_version.to_owned(),
         input_hash: prepared.hash.clone(),
+        asked: client.models().join(","),
         tokens_in: count(answer.tokens_in),
         tokens_out: count(answer.tokens_out),
         latency_ms: i32::try_from(answer.latency.as_millis()).unwrap_or(i32::MAX),

@@ -14,7 +14,7 @@ mod summary;
 
 pub use facts::{Gathered, Origin, gather};
 pub use jobs::{ClaimedJob, JobRow, Retry, bury, claim, give_back, list, renew};
-pub use outputs::{ActivityRow, Baseline, Output, activity, cached, draft, finish, finish_with};
+pub use outputs::{ActivityRow, Baseline, CacheKey, Output, activity, cached, draft, finish, finish_with};
 pub use refresh::{AttributesRow, Cause, Changed, JobState, attributes_since, changed, job_state, request};
 pub use stats::{ModelRow, StatsRow, stats};
 pub use summary::{DETERMINISTIC, Summary, SummaryRow, summary_of, summary_version};

@@ -19,6 +19,8 @@ pub struct Output {
     pub prompt_version: String,
     /// blake3 of the normalised facts, as hex.
     pub input_hash: String,
+    /// The models that were asked, in order, with commas; empty for none. A model may call itself by another name.
+    pub asked: String,
     /// Tokens sent.
     pub tokens_in: i32,
     /// Tokens received.
@@ -137,8 +139,8 @@ async fn insert(connection: &mut AsyncPgConnection, job: &ClaimedJob, output: &O
     };
     diesel::sql_query(
         "INSERT INTO ai_outputs (id, job_id, incident_id, project_id, output_type, model, prompt_version, input_hash, \
-             content, confidence, tokens_in, tokens_out, latency_ms, dropped) \
-         VALUES ($1, $2, $3, $4, 'summary', $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             content, confidence, tokens_in, tokens_out, latency_ms, dropped, asked) \
+         VALUES ($1, $2, $3, $4, 'summary', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind::<Text, _>(&output.id)
     .bind::<Text, _>(&job.id)
@@ -153,6 +155,7 @@ async fn insert(connection: &mut AsyncPgConnection, job: &ClaimedJob, output: &O
     .bind::<Integer, _>(output.tokens_out)
     .bind::<Integer, _>(output.latency_ms)
     .bind::<Jsonb, _>(json(serde_json::to_value(&output.dropped))?)
+    .bind::<Text, _>(&output.asked)
     .execute(connection)
     .await?;
     Ok(())
@@ -170,7 +173,8 @@ async fn show(
          SELECT $1, o.id, o.model, o.content, o.created_at, $3, $4, $5, $6 FROM ai_outputs o WHERE o.id = $2 \
          ON CONFLICT (incident_id) DO UPDATE SET output_id = excluded.output_id, model = excluded.model, \
              content = excluded.content, generated_at = excluded.generated_at, event_count = excluded.event_count, \
-             severity = excluded.severity, status = excluded.status, releases = excluded.releases, written_at = now()",
+             severity = excluded.severity, status = excluded.status, written_at = now(), \
+             releases = ARRAY(SELECT DISTINCT unnest(s.releases || excluded.releases))",
     )
     .bind::<Text, _>(&job.incident_id)
     .bind::<Text, _>(output_id)
@@ -183,16 +187,25 @@ async fn show(
     Ok(())
 }
 
-/// The output that one of these models made of the same input by the same rules, if there is one.
+/// What makes two questions the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheKey<'a> {
+    /// blake3 of the normalised facts, as hex.
+    pub input_hash: &'a str,
+    /// Which rules and wording.
+    pub prompt_version: &'a str,
+    /// The models that would be asked, in order, with commas.
+    pub asked: &'a str,
+}
+
+/// The output of a model for the incident and the same question, if there is one: the newest.
 ///
 /// # Errors
 /// The database's.
 pub async fn cached(
     connection: &mut AsyncPgConnection,
     incident_id: &str,
-    input_hash: &str,
-    prompt_version: &str,
-    models: &[String],
+    key: CacheKey<'_>,
 ) -> QueryResult<Option<String>> {
     #[derive(diesel::QueryableByName)]
     struct Row {
@@ -200,13 +213,13 @@ pub async fn cached(
         id: String,
     }
     let row: Option<Row> = diesel::sql_query(
-        "SELECT id FROM ai_outputs WHERE input_hash = $1 AND incident_id = $2 AND prompt_version = $3 \
-             AND model = ANY ($4::text[]) ORDER BY created_at DESC LIMIT 1",
+        "SELECT id FROM ai_outputs WHERE input_hash = $1 AND incident_id = $2 AND prompt_version = $3 AND asked = $4 \
+         ORDER BY created_at DESC LIMIT 1",
     )
-    .bind::<Text, _>(input_hash)
+    .bind::<Text, _>(key.input_hash)
     .bind::<Text, _>(incident_id)
-    .bind::<Text, _>(prompt_version)
-    .bind::<Array<Text>, _>(models)
+    .bind::<Text, _>(key.prompt_version)
+    .bind::<Text, _>(key.asked)
     .get_result(connection)
     .await
     .optional()?;

@@ -317,6 +317,20 @@ fn other(view: &ActorView) -> Line {
         (Some(why), _) => why.clone(),
         (None, Observed::Flusher(seen)) => format!("{} under way, {} durable", seen.under_way, count(seen.durable)),
         (None, Observed::Consumer(seen)) => format!("{}, round {}", seen.work, count(seen.rounds)),
+        (None, Observed::Summarizers(seen)) if seen.models.is_empty() => {
+            "no model, summaries are deterministic".to_owned()
+        }
+        (None, Observed::Summarizers(seen)) => format!("{} at work, asking {}", seen.busy, seen.models.join(", ")),
+        (None, Observed::Summarizer(seen)) => {
+            let doing = seen.incident_id.as_ref().map_or_else(|| "idle".to_owned(), |id| format!("on incident {id}"));
+            format!(
+                "{doing} for {}, {} jobs, {} calls, {} failures",
+                span(seen.since_ms),
+                seen.jobs,
+                seen.calls,
+                seen.failed
+            )
+        }
         (None, _) => String::new(),
     };
     bare(view, note)

@@ -322,11 +322,7 @@ impl<'a> Seen<'a> {
             when(&incident.first_seen)
         ));
         if let Some(latest) = self.facts.samples.last() {
-            steps.push(format!(
-                "Look at the latest event, {}: “{}”.",
-                latest.event_id,
-                excerpt(&latest.message, 200)
-            ));
+            steps.push(format!("Look at the latest event, {}: “{}”.", latest.event_id, excerpt(&latest.message, 200)));
         }
         steps
     }
