@@ -73,7 +73,8 @@ impl<'a> Seen<'a> {
         let returned = if incident.is_regression { ", back again" } else { "" };
         let (name, total) = (self.name(), plural(counts.total, "event"));
         let since = words::later(&incident.last_seen, &incident.first_seen);
-        format!("{name}{place} in {}{returned}: {total} since {since}", incident.environment)
+        let at = if counts.total == 1 { "at" } else { "since" };
+        format!("{name}{place} in {}{returned}: {total} {at} {since}", incident.environment)
     }
 
     fn impact(&self) -> String {
@@ -220,7 +221,7 @@ impl<'a> Seen<'a> {
         let release = match self.release {
             Some(release) => format!(
                 " {} of the {} name release {}.",
-                words::share(release.share_percent),
+                words::capital(&words::share(release.share_percent)),
                 self.kept(),
                 release.release
             ),
@@ -283,12 +284,11 @@ impl<'a> Seen<'a> {
                 .collect();
             evidence.push(format!("Status codes in the {}: {}.", self.kept(), codes.join(", ")));
         }
-        let after = facts.deploys.iter().filter(|deploy| deploy.minutes_before_first_event < 0).count();
+        let after = facts.deploys.iter().filter(|deploy| deploy.minutes_before_first_event < 0);
+        let after: i64 = after.map(|deploy| deploy.deploys).sum();
         if after > 0 {
-            let minutes = plural(super::facts::count(after), "minute");
-            evidence.push(format!(
-                "Deploys in {minutes} within half an hour after the first event: none of them began it."
-            ));
+            let deploys = plural(after, "deploy");
+            evidence.push(format!("{deploys} followed within half an hour after the first event and did not begin it."));
         }
         evidence
     }

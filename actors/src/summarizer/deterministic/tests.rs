@@ -26,8 +26,14 @@ fn told(summary: &Summary) -> String {
     )
 }
 
+/// `UPDATE_GOLDEN=1` writes the texts anew, for a person to read.
 fn is_golden(name: &str, facts: &Facts, golden: &str) {
     let told = told(&summarize(facts));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/summarizer/deterministic/golden");
+        std::fs::write(folder.join(format!("{name}.txt")), told).unwrap();
+        return;
+    }
     assert_eq!(told, golden, "\n--- {name}.txt should be\n{told}---");
 }
 
