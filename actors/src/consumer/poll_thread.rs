@@ -177,7 +177,8 @@ impl PollThread {
                 Ok(()) | Err(TrySendError::Closed(_)) if !bound.is_paused => {}
                 Ok(()) | Err(TrySendError::Closed(_)) => self.switch(partition, false),
                 Err(TrySendError::Full(batch)) => {
-                    let is_big = batch.len() >= self.config.batch_records;
+                    let is_big =
+                        batch.len() >= self.config.batch_records || batch.byte_len() >= self.config.batch_bytes;
                     if is_big && !bound.is_paused {
                         self.switch(partition, true);
                     }

@@ -12,6 +12,7 @@ pub mod dedupe;
 mod delivery;
 mod flight;
 mod isolation;
+pub mod name;
 pub mod nursery;
 mod page;
 pub mod quarantine;
