@@ -2,7 +2,6 @@ DROP TABLE ai_spend;
 DROP INDEX ai_outputs_input_hash;
 DROP INDEX ai_outputs_project_created;
 ALTER TABLE ai_outputs DROP COLUMN project_id, DROP COLUMN asked;
-DROP INDEX ai_jobs_project_created;
 ALTER TABLE ai_jobs DROP COLUMN claims, DROP COLUMN cause;
 DROP TABLE ai_summaries;
 ALTER TABLE incidents ADD COLUMN ai_summary jsonb;

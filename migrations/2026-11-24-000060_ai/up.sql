@@ -21,7 +21,6 @@ CREATE TABLE ai_summaries (
 ALTER TABLE ai_jobs
     ADD COLUMN claims integer NOT NULL DEFAULT 0,
     ADD COLUMN cause  text    NOT NULL DEFAULT 'opened';
-CREATE INDEX ai_jobs_project_created ON ai_jobs (project_id, created_at);
 
 -- `asked`: the models that were asked, in order; `model` is the name of the one that answered, as it calls itself.
 ALTER TABLE ai_outputs ADD COLUMN project_id text NOT NULL, ADD COLUMN asked text NOT NULL DEFAULT '';
