@@ -104,9 +104,9 @@ fn equal_values_get_equal_marks_and_are_counted_once() {
     assert_eq!(
         document,
         json!({
-            "samples": [{"message": "<email-2> from <ip-1>"}, {"message": "<email-1>, then <email-2>"}],
+            "samples": [{"message": "<email-1> from <ip-1>"}, {"message": "<email-2>, then <email-1>"}],
             "attributes": {"password": "<secret-3>", "nested": {"api_key": ["<secret-1>", "<secret-2>"]}, "note": "he typed <secret-3>"},
-            "by_user": {"<email-2>": 3},
+            "by_user": {"<email-1>": 3},
             "cards": ["<card-1>"],
             "secret": {"inner": "<secret-4>"},
             "auth": "none",
