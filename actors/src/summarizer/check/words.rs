@@ -63,7 +63,7 @@ pub(super) fn split_at_sentence(text: &str, longest: usize) -> (&str, &str) {
     let ends = fitting.char_indices().filter(|(at, c)| {
         matches!(c, '.' | '!' | '?') && text.get(at + 1..).is_some_and(|rest| rest.starts_with(char::is_whitespace))
     });
-    let end = ends.last().map(|(at, _)| at + 1).or_else(|| fitting.rfind(' ')).unwrap_or(limit);
+    let end = ends.max().map(|(at, _)| at + 1).or_else(|| fitting.rfind(' ')).unwrap_or(limit);
     let (fits, rest) = text.split_at_checked(end).unwrap_or((text, ""));
     (fits.trim(), rest.trim())
 }
