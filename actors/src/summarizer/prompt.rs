@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_changed_prompt_has_a_new_version() {
-        let known = [("incident-summary.v1", "PLACEHOLDER")];
+        let known = [("incident-summary.v1", "c0952fd84dd844cb")];
         let hash = blake3::hash(rules().as_bytes()).to_hex();
         let (version, expected) = known.last().unwrap();
         assert_eq!((PROMPT_VERSION, &hash[..16]), (*version, *expected), "change PROMPT_VERSION with the prompt");

@@ -140,104 +140,106 @@ mod tests {
     use ErrorKind::{OutOfCredit, RateLimited, Refused, TooLarge, Unauthorized, Unavailable, Unusable};
     use Unsupported::{MaxTokens, Mode, Temperature};
 
+    /// What real endpoints say, and what they mean.
+    const SAID: &[(u16, &str, Refusal)] = &[
+        (
+            400,
+            r#"{"error":{"message":"Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.","type":"invalid_request_error","param":"response_format","code":null}}"#,
+            Not(Mode),
+        ),
+        (
+            400,
+            r#"{"error":{"message":"This model does not support response format `json_schema`.","type":"invalid_request_error"}}"#,
+            Not(Mode),
+        ),
+        (
+            400,
+            r#"{"error":{"message":"This response_format type is unavailable now","type":"invalid_request_error"}}"#,
+            Not(Mode),
+        ),
+        (400, r#"{"error":"'response_format.type' must be 'json_schema' or 'text'"}"#, Not(Mode)),
+        (
+            400,
+            r#"{"error":{"message":"Failed to generate JSON. Please adjust your prompt.","code":"json_validate_failed"}}"#,
+            Not(Mode),
+        ),
+        (
+            422,
+            r#"{"detail":[{"type":"extra_forbidden","loc":["body","response_format"],"msg":"Extra inputs are not permitted"}]}"#,
+            Not(Mode),
+        ),
+        (422, r#"{"detail":"Unprocessable"}"#, Not(Mode)),
+        (
+            404,
+            r#"{"error":{"message":"No endpoints found that can handle the requested parameters.","code":404}}"#,
+            Not(Mode),
+        ),
+        (404, r#"{"error":{"message":"No endpoints found that support tool use.","code":404}}"#, Not(Mode)),
+        (400, r#"{"error":{"message":"registry.ollama.ai/library/gemma does not support tools"}}"#, Not(Mode)),
+        (500, r#"{"error":{"code":500,"message":"failed to parse grammar","type":"server_error"}}"#, Not(Mode)),
+        (501, "", Not(Mode)),
+        (
+            400,
+            r#"{"error":{"message":"Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.","param":"max_tokens","code":"unsupported_parameter"}}"#,
+            Not(MaxTokens),
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported.","param":"temperature"}}"#,
+            Not(Temperature),
+        ),
+        (
+            404,
+            r#"{"error":{"message":"The model `llama3.3-70b-instruct` does not exist or you do not have access to it.","code":"model_not_found"}}"#,
+            ModelGone,
+        ),
+        (404, r#"{"id":"not_found","message":"Model not found"}"#, ModelGone),
+        (
+            400,
+            r#"{"error":{"message":"The model `llama3-70b-8192` has been decommissioned and is no longer supported.","code":"model_decommissioned"}}"#,
+            ModelGone,
+        ),
+        (400, r#"{"object":"error","message":"Invalid model: mistral-old","code":"1500"}"#, ModelGone),
+        (
+            403,
+            r#"{"error":{"message":"Project `p` does not have access to model `gpt-9`","code":"model_not_found"}}"#,
+            ModelGone,
+        ),
+        (404, r#"{"error":"model \"llama9\" not found, try pulling it first"}"#, ModelGone),
+        (410, "", ModelGone),
+        (404, "<html>404 page</html>", Final(Refused)),
+        (
+            400,
+            r#"{"error":{"message":"This model's maximum context length is 8192 tokens.","code":"context_length_exceeded"}}"#,
+            Final(TooLarge),
+        ),
+        (413, "", Final(TooLarge)),
+        (
+            400,
+            r#"{"error":{"code":"content_filter","message":"The response was filtered due to the prompt triggering the content management policy."}}"#,
+            Final(Unusable),
+        ),
+        (401, r#"{"error":{"message":"Incorrect API key provided"}}"#, Final(Unauthorized)),
+        (403, r#"{"id":"forbidden","message":"You are not authorized"}"#, Final(Unauthorized)),
+        (402, r#"{"error":{"message":"Insufficient Balance"}}"#, Final(OutOfCredit)),
+        (
+            429,
+            r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#,
+            Final(OutOfCredit),
+        ),
+        (429, r#"{"id":"too_many_requests","message":"rate limit"}"#, Final(RateLimited)),
+        (408, "", Final(Unavailable)),
+        (409, "", Final(Unavailable)),
+        (500, r#"{"error":{"message":"The server had an error"}}"#, Final(Unavailable)),
+        (503, "overloaded", Final(Unavailable)),
+        (529, "overloaded", Final(Unavailable)),
+        (301, "", Final(Refused)),
+        (418, "", Final(Refused)),
+    ];
+
     #[test]
     fn what_real_endpoints_say_is_understood() {
-        let table: &[(u16, &str, Refusal)] = &[
-            (
-                400,
-                r#"{"error":{"message":"Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.","type":"invalid_request_error","param":"response_format","code":null}}"#,
-                Not(Mode),
-            ),
-            (
-                400,
-                r#"{"error":{"message":"This model does not support response format `json_schema`.","type":"invalid_request_error"}}"#,
-                Not(Mode),
-            ),
-            (
-                400,
-                r#"{"error":{"message":"This response_format type is unavailable now","type":"invalid_request_error"}}"#,
-                Not(Mode),
-            ),
-            (400, r#"{"error":"'response_format.type' must be 'json_schema' or 'text'"}"#, Not(Mode)),
-            (
-                400,
-                r#"{"error":{"message":"Failed to generate JSON. Please adjust your prompt.","code":"json_validate_failed"}}"#,
-                Not(Mode),
-            ),
-            (
-                422,
-                r#"{"detail":[{"type":"extra_forbidden","loc":["body","response_format"],"msg":"Extra inputs are not permitted"}]}"#,
-                Not(Mode),
-            ),
-            (422, r#"{"detail":"Unprocessable"}"#, Not(Mode)),
-            (
-                404,
-                r#"{"error":{"message":"No endpoints found that can handle the requested parameters.","code":404}}"#,
-                Not(Mode),
-            ),
-            (404, r#"{"error":{"message":"No endpoints found that support tool use.","code":404}}"#, Not(Mode)),
-            (400, r#"{"error":{"message":"registry.ollama.ai/library/gemma does not support tools"}}"#, Not(Mode)),
-            (500, r#"{"error":{"code":500,"message":"failed to parse grammar","type":"server_error"}}"#, Not(Mode)),
-            (501, "", Not(Mode)),
-            (
-                400,
-                r#"{"error":{"message":"Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.","param":"max_tokens","code":"unsupported_parameter"}}"#,
-                Not(MaxTokens),
-            ),
-            (
-                400,
-                r#"{"error":{"message":"Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported.","param":"temperature"}}"#,
-                Not(Temperature),
-            ),
-            (
-                404,
-                r#"{"error":{"message":"The model `llama3.3-70b-instruct` does not exist or you do not have access to it.","code":"model_not_found"}}"#,
-                ModelGone,
-            ),
-            (404, r#"{"id":"not_found","message":"Model not found"}"#, ModelGone),
-            (
-                400,
-                r#"{"error":{"message":"The model `llama3-70b-8192` has been decommissioned and is no longer supported.","code":"model_decommissioned"}}"#,
-                ModelGone,
-            ),
-            (400, r#"{"object":"error","message":"Invalid model: mistral-old","code":"1500"}"#, ModelGone),
-            (
-                403,
-                r#"{"error":{"message":"Project `p` does not have access to model `gpt-9`","code":"model_not_found"}}"#,
-                ModelGone,
-            ),
-            (404, r#"{"error":"model \"llama9\" not found, try pulling it first"}"#, ModelGone),
-            (410, "", ModelGone),
-            (404, "<html>404 page</html>", Final(Refused)),
-            (
-                400,
-                r#"{"error":{"message":"This model's maximum context length is 8192 tokens.","code":"context_length_exceeded"}}"#,
-                Final(TooLarge),
-            ),
-            (413, "", Final(TooLarge)),
-            (
-                400,
-                r#"{"error":{"code":"content_filter","message":"The response was filtered due to the prompt triggering the content management policy."}}"#,
-                Final(Unusable),
-            ),
-            (401, r#"{"error":{"message":"Incorrect API key provided"}}"#, Final(Unauthorized)),
-            (403, r#"{"id":"forbidden","message":"You are not authorized"}"#, Final(Unauthorized)),
-            (402, r#"{"error":{"message":"Insufficient Balance"}}"#, Final(OutOfCredit)),
-            (
-                429,
-                r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#,
-                Final(OutOfCredit),
-            ),
-            (429, r#"{"id":"too_many_requests","message":"rate limit"}"#, Final(RateLimited)),
-            (408, "", Final(Unavailable)),
-            (409, "", Final(Unavailable)),
-            (500, r#"{"error":{"message":"The server had an error"}}"#, Final(Unavailable)),
-            (503, "overloaded", Final(Unavailable)),
-            (529, "overloaded", Final(Unavailable)),
-            (301, "", Final(Refused)),
-            (418, "", Final(Refused)),
-        ];
-        for (status, body, expected) in table {
+        for (status, body, expected) in SAID {
             assert_eq!(read(*status, body), *expected, "{status} {body}");
         }
     }

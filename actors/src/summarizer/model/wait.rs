@@ -109,48 +109,51 @@ mod tests {
         wait_asked(&headers, SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).map(|wait| wait.as_secs_f64())
     }
 
+    type Headers = &'static [(&'static str, &'static str)];
+
+    const FORMS: &[(Headers, Option<f64>)] = &[
+        (&[], None),
+        (&[("retry-after", "120")], Some(120.0)),
+        (&[("retry-after", "1.5")], Some(1.5)),
+        (&[("retry-after", "0")], None),
+        (&[("retry-after", "-3")], None),
+        (&[("retry-after", "soon")], None),
+        (&[("retry-after", "2m30s")], Some(150.0)),
+        (&[("retry-after", "9999999")], Some(86_400.0)),
+        (&[("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"), ("date", DAY)], Some(30.0)),
+        (&[("retry-after", "Sun, 06 Nov 1994 08:49:07 GMT"), ("date", DAY)], None),
+        (&[("retry-after", "Sun, 09 Sep 2001 01:46:55 GMT")], Some(15.0)),
+        (&[("retry-after-ms", "250"), ("retry-after", "1")], Some(0.25)),
+        (&[("x-ms-retry-after-ms", "1500")], Some(1.5)),
+        (&[("retry-after", "7"), ("x-ratelimit-reset-requests", "1s")], Some(7.0)),
+        (&[("x-ratelimit-reset-requests", "1s")], Some(1.0)),
+        (&[("x-ratelimit-reset-tokens", "6m0s")], Some(360.0)),
+        (&[("x-ratelimit-reset-tokens", "20ms")], Some(0.02)),
+        (&[("x-ratelimit-reset-requests", "1h2m59.56s")], Some(3_779.56)),
+        (&[("x-ratelimit-reset", "12")], Some(12.0)),
+        (&[("x-ratelimit-reset", "1000000042")], Some(42.0)),
+        (&[("x-ratelimit-reset", "1000000042000")], Some(42.0)),
+        (&[("x-ratelimit-reset-tokens-per-minute", "784111800"), ("date", DAY)], Some(23.0)),
+        (&[("x-ratelimit-reset-requests", "2001-09-09T01:47:40Z")], Some(60.0)),
+        (&[("x-ratelimit-reset-requests", "0")], None),
+        (&[("x-ratelimit-reset-requests", "999999990")], None),
+        (&[("x-ratelimit-reset-a", "9"), ("x-ratelimit-reset-b", "4"), ("x-ratelimit-reset-c", "0")], Some(4.0)),
+        (
+            &[
+                ("x-ratelimit-reset-requests", "1"),
+                ("x-ratelimit-remaining-requests", "12"),
+                ("x-ratelimit-reset-tokens-per-minute", "20"),
+                ("x-ratelimit-remaining-tokens-per-minute", "0"),
+                ("x-ratelimit-reset-tokens-per-day", "900"),
+                ("x-ratelimit-remaining-tokens-per-day", "0"),
+            ],
+            Some(900.0),
+        ),
+    ];
+
     #[test]
     fn every_form_of_every_header() {
-        let table: &[(&[(&str, &str)], Option<f64>)] = &[
-            (&[], None),
-            (&[("retry-after", "120")], Some(120.0)),
-            (&[("retry-after", "1.5")], Some(1.5)),
-            (&[("retry-after", "0")], None),
-            (&[("retry-after", "-3")], None),
-            (&[("retry-after", "soon")], None),
-            (&[("retry-after", "2m30s")], Some(150.0)),
-            (&[("retry-after", "9999999")], Some(86_400.0)),
-            (&[("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"), ("date", DAY)], Some(30.0)),
-            (&[("retry-after", "Sun, 06 Nov 1994 08:49:07 GMT"), ("date", DAY)], None),
-            (&[("retry-after", "Sun, 09 Sep 2001 01:46:55 GMT")], Some(15.0)),
-            (&[("retry-after-ms", "250"), ("retry-after", "1")], Some(0.25)),
-            (&[("x-ms-retry-after-ms", "1500")], Some(1.5)),
-            (&[("retry-after", "7"), ("x-ratelimit-reset-requests", "1s")], Some(7.0)),
-            (&[("x-ratelimit-reset-requests", "1s")], Some(1.0)),
-            (&[("x-ratelimit-reset-tokens", "6m0s")], Some(360.0)),
-            (&[("x-ratelimit-reset-tokens", "20ms")], Some(0.02)),
-            (&[("x-ratelimit-reset-requests", "1h2m59.56s")], Some(3_779.56)),
-            (&[("x-ratelimit-reset", "12")], Some(12.0)),
-            (&[("x-ratelimit-reset", "1000000042")], Some(42.0)),
-            (&[("x-ratelimit-reset", "1000000042000")], Some(42.0)),
-            (&[("x-ratelimit-reset-tokens-per-minute", "784111800"), ("date", DAY)], Some(23.0)),
-            (&[("x-ratelimit-reset-requests", "2001-09-09T01:47:40Z")], Some(60.0)),
-            (&[("x-ratelimit-reset-requests", "0")], None),
-            (&[("x-ratelimit-reset-requests", "999999990")], None),
-            (&[("x-ratelimit-reset-a", "9"), ("x-ratelimit-reset-b", "4"), ("x-ratelimit-reset-c", "0")], Some(4.0)),
-            (
-                &[
-                    ("x-ratelimit-reset-requests", "1"),
-                    ("x-ratelimit-remaining-requests", "12"),
-                    ("x-ratelimit-reset-tokens-per-minute", "20"),
-                    ("x-ratelimit-remaining-tokens-per-minute", "0"),
-                    ("x-ratelimit-reset-tokens-per-day", "900"),
-                    ("x-ratelimit-remaining-tokens-per-day", "0"),
-                ],
-                Some(900.0),
-            ),
-        ];
-        for (headers, expected) in table {
+        for (headers, expected) in FORMS {
             let got = asked(headers);
             let is_equal = match (got, expected) {
                 (Some(got), Some(expected)) => (got - expected).abs() < 1e-6,

@@ -21,7 +21,7 @@ fn luhn(digits: &[u32]) -> bool {
             (_, doubled) => doubled,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// Whether an issuer gives out numbers that begin so and are so long. Keeps times in nanoseconds and the like from being cards.

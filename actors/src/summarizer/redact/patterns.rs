@@ -221,7 +221,9 @@ fn pair(found: &Captures<'_>, marks: &mut Marks) -> Option<String> {
         (Some(value), ..) => (part("open")?, value, part("close")?),
         (_, Some(value), ..) => ("\"", value, "\""),
         (_, _, Some(value), _) => ("'", value, "'"),
-        (.., value) => ("", value?.trim_end_matches(['.', '!', '?', ':']), ""),
+        // In a sentence its mark is no part of the value.
+        (.., value) if between.trim() == ":" => ("", value?.trim_end_matches(['.', '!', '?', ':']), ""),
+        (.., value) => ("", value?, ""),
     };
     let is_sentence = open.is_empty() && between.trim() == ":" && !is_said(name, value);
     if value.is_empty() || is_sentence || is_mark(value) || names::is_harmless(value) {

@@ -2,8 +2,47 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::json;
 
-/// What becomes of a text. Keys are put together here so that no scanner takes this file for a leak.
-fn table() -> Vec<(String, String)> {
+/// Texts and what becomes of them.
+const ROWS: &[(&str, &str)] = &[
+    ("nothing here, v2.4.1 at 03:09:48", "nothing here, v2.4.1 at 03:09:48"),
+    ("Authorization: Bearer abc.def-123", "Authorization: <secret-1>"),
+    ("{\"authorization\":\"Basic dXNlcjpwYXNz\"}", "{\"authorization\":\"<secret-1>\"}"),
+    ("sent Bearer 0a1b2c3d4e5f", "sent Bearer <secret-1>"),
+    ("Basic authentication failed", "Basic authentication failed"),
+    ("Cookie: a=1; sid=zzz\nHost: x", "Cookie: <secret-1>\nHost: x"),
+    ("password=hunter2&user=bob", "password=<secret-1>&user=bob"),
+    ("password: hunter2.", "password: <secret-1>."),
+    ("Invalid password: must be longer", "Invalid password: must be longer"),
+    ("invalid token: expired yesterday", "invalid token: expired yesterday"),
+    ("token: 9f3a77c1d2", "token: <secret-1>"),
+    ("{\"password\":\"p\\\"w\",\"n\":1}", "{\"password\":\"<secret-1>\",\"n\":1}"),
+    (r#"{\"api_key\":\"abc\",\"n\":1}"#, r#"{\"api_key\":\"<secret-1>\",\"n\":1}"#),
+    ("DB_PASSWORD='s3 cret' run", "DB_PASSWORD='<secret-1>' run"),
+    ("apiKey => xyz1", "apiKey => <secret-1>"),
+    ("app --password hunter2 --verbose", "app --password <secret-1> --verbose"),
+    ("token_count=512 tokens_in=7", "token_count=512 tokens_in=7"),
+    ("GET /cb?code=abc&state=1", "GET /cb?code=<secret-1>&state=1"),
+    ("postgres://app:pa/s@s@db:5432/x", "postgres://app:<secret-1>@db:5432/x"),
+    ("https://user:pw@host/a", "https://user:<secret-1>@host/a"),
+    ("https://0123456789ab@o1.ingest.example/5", "https://<secret-1>@o1.ingest.example/5"),
+    ("http://host:8080/users/@me", "http://host:8080/users/@me"),
+    ("Server=db;User Id=sa;Password=Sup3r!;", "Server=db;User Id=sa;Password=<secret-1>;"),
+    ("AccountName=x;AccountKey=abc+/9==;", "AccountName=x;AccountKey=<secret-1>;"),
+    ("mail bob.o'neil+x@mail.example.com now", "mail <email-1> now"),
+    ("user%40example.com and müller@exämple.de", "<email-1> and <email-2>"),
+    ("a@b is no address", "a@b is no address"),
+    ("card 4111 1111 1111 1111 2026 ok", "card <card-1> 2026 ok"),
+    ("4111111111111111", "<card-1>"),
+    ("4111111111111112 and 1732417200000000000", "4111111111111112 and 1732417200000000000"),
+    ("from 10.1.2.3:8080 to 203.0.113.9.", "from <ip-1>:8080 to <ip-2>."),
+    ("127.0.0.1 v1.2.3.4 1.2.3.4.5", "127.0.0.1 v1.2.3.4 1.2.3.4.5"),
+    ("peer 2001:db8::1: refused, [fe80::1]:80", "peer <ip-1>: refused, [<ip-2>]:80"),
+    ("std::vec::Vec at 12:34:56 in a::b", "std::vec::Vec at 12:34:56 in a::b"),
+    ("bob@ex\u{200b}ample.com\u{0}", "<email-1>"),
+];
+
+/// The same for keys, which are put together here so that no scanner takes this file for a leak.
+fn keys() -> Vec<(String, String)> {
     let key = |parts: &[&str]| parts.concat();
     let digits = "0123456789abcdef0123456789abcdef";
     let long = "Zx9Yw8Vu7Ts6Rq5Po4Nm3Lk2Ji1Hg0";
@@ -30,62 +69,26 @@ fn table() -> Vec<(String, String)> {
         key(&["hv", "s.", long]),
         key(&["gs", "k_", long]),
     ];
-    let mut table: Vec<(String, String)> = provider
-        .into_iter()
-        .map(|key| (format!("call failed with {key}, retrying"), "call failed with <secret-1>, retrying".to_owned()))
-        .collect();
+    let sentence =
+        |key: String| (format!("call failed with {key}, retrying"), "call failed with <secret-1>, retrying".to_owned());
     let web_token = key(&["eyJ", "hbGciOiJIUzI1NiJ9", ".eyJzdWIiOiIxIn0", ".c2lnbmF0dXJl"]);
     let pem = key(&["-----BEGIN RSA PRIV", "ATE KEY-----\nMIIabc\nxyz==\n-----END RSA PRIV", "ATE KEY-----"]);
     let cut_pem = key(&["-----BEGIN PRIV", "ATE KEY-----\\nMIIabc"]);
     let slack = key(&["https://hooks.sl", "ack.com/services/T000/B000/abcdefgh"]);
-    let rows = [
-        ("nothing here, v2.4.1 at 03:09:48", "nothing here, v2.4.1 at 03:09:48"),
-        (&*format!("jwt {web_token}."), "jwt <secret-1>"),
-        (&*format!("key: {pem} end"), "key: <private-key-1> end"),
-        (&*cut_pem, "<private-key-1>"),
-        (&*slack, "https://hooks.slack.com/services/<secret-1>"),
-        ("Authorization: Bearer abc.def-123", "Authorization: <secret-1>"),
-        ("{\"authorization\":\"Basic dXNlcjpwYXNz\"}", "{\"authorization\":\"<secret-1>\"}"),
-        ("sent Bearer 0a1b2c3d4e5f", "sent Bearer <secret-1>"),
-        ("Basic authentication failed", "Basic authentication failed"),
-        ("Cookie: a=1; sid=zzz\nHost: x", "Cookie: <secret-1>\nHost: x"),
-        ("password=hunter2&user=bob", "password=<secret-1>&user=bob"),
-        ("password: hunter2.", "password: <secret-1>."),
-        ("Invalid password: must be longer", "Invalid password: must be longer"),
-        ("invalid token: expired yesterday", "invalid token: expired yesterday"),
-        ("token: 9f3a77c1d2", "token: <secret-1>"),
-        ("{\"password\":\"p\\\"w\",\"n\":1}", "{\"password\":\"<secret-1>\",\"n\":1}"),
-        (r#"{\"api_key\":\"abc\",\"n\":1}"#, r#"{\"api_key\":\"<secret-1>\",\"n\":1}"#),
-        ("DB_PASSWORD='s3 cret' run", "DB_PASSWORD='<secret-1>' run"),
-        ("apiKey => xyz1", "apiKey => <secret-1>"),
-        ("app --password hunter2 --verbose", "app --password <secret-1> --verbose"),
-        ("token_count=512 tokens_in=7", "token_count=512 tokens_in=7"),
-        ("GET /cb?code=abc&state=1", "GET /cb?code=<secret-1>&state=1"),
-        ("postgres://app:pa/s@s@db:5432/x", "postgres://app:<secret-1>@db:5432/x"),
-        ("https://user:pw@host/a", "https://user:<secret-1>@host/a"),
-        ("https://0123456789ab@o1.ingest.example/5", "https://<secret-1>@o1.ingest.example/5"),
-        ("http://host:8080/users/@me", "http://host:8080/users/@me"),
-        ("Server=db;User Id=sa;Password=Sup3r!;", "Server=db;User Id=sa;Password=<secret-1>;"),
-        ("AccountName=x;AccountKey=abc+/9==;", "AccountName=x;AccountKey=<secret-1>;"),
-        ("mail bob.o'neil+x@mail.example.com now", "mail <email-1> now"),
-        ("user%40example.com and müller@exämple.de", "<email-1> and <email-2>"),
-        ("a@b is no address", "a@b is no address"),
-        ("card 4111 1111 1111 1111 2026 ok", "card <card-1> 2026 ok"),
-        ("4111111111111111", "<card-1>"),
-        ("4111111111111112 and 1732417200000000000", "4111111111111112 and 1732417200000000000"),
-        ("from 10.1.2.3:8080 to 203.0.113.9.", "from <ip-1>:8080 to <ip-2>."),
-        ("127.0.0.1 v1.2.3.4 1.2.3.4.5", "127.0.0.1 v1.2.3.4 1.2.3.4.5"),
-        ("peer 2001:db8::1: refused, [fe80::1]:80", "peer <ip-1>: refused, [<ip-2>]:80"),
-        ("std::vec::Vec at 12:34:56 in a::b", "std::vec::Vec at 12:34:56 in a::b"),
-        ("bob@ex\u{200b}ample.com\u{0}", "<email-1>"),
+    let framed = [
+        (format!("jwt {web_token}."), "jwt <secret-1>"),
+        (format!("key: {pem} end"), "key: <private-key-1> end"),
+        (cut_pem, "<private-key-1>"),
+        (slack, "https://hooks.slack.com/services/<secret-1>"),
     ];
-    table.extend(rows.map(|(before, after)| (before.to_owned(), after.to_owned())));
-    table
+    let framed = framed.into_iter().map(|(before, after)| (before, after.to_owned()));
+    provider.into_iter().map(sentence).chain(framed).collect()
 }
 
 #[test]
 fn every_rule_takes_out_its_own_and_leaves_the_rest() {
-    for (before, after) in table() {
+    let rows = ROWS.iter().map(|(before, after)| ((*before).to_owned(), (*after).to_owned()));
+    for (before, after) in rows.chain(keys()) {
         assert_eq!(text(&before), after, "{before}");
     }
 }
@@ -104,9 +107,9 @@ fn equal_values_get_equal_marks_and_are_counted_once() {
     assert_eq!(
         document,
         json!({
-            "samples": [{"message": "<email-2> from <ip-1>"}, {"message": "<email-1>, then <email-2>"}],
+            "samples": [{"message": "<email-1> from <ip-1>"}, {"message": "<email-2>, then <email-1>"}],
             "attributes": {"password": "<secret-3>", "nested": {"api_key": ["<secret-1>", "<secret-2>"]}, "note": "he typed <secret-3>"},
-            "by_user": {"<email-2>": 3},
+            "by_user": {"<email-1>": 3},
             "cards": ["<card-1>"],
             "secret": {"inner": "<secret-4>"},
             "auth": "none",
@@ -134,7 +137,7 @@ fn an_own_id_survives_even_if_it_was_once_given_as_a_secret() {
 
 /// Digits with a right check digit.
 fn card() -> impl Strategy<Value = String> {
-    (4_000_000_000_000_00_u64..=4_999_999_999_999_99).prop_map(|digits| {
+    (400_000_000_000_000_u64..=499_999_999_999_999).prop_map(|digits| {
         let body = format!("{digits}0");
         (0..10).map(|check| format!("{}{check}", &body[..15])).find(|card| checks::is_card(card)).unwrap()
     })
