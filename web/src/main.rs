@@ -34,6 +34,8 @@ enum Command {
     Core,
     /// Read the log and keep the incidents.
     Engine,
+    /// Write the incidents' summaries.
+    AiWorker,
     /// Run several roles in one process: `signals run ingest,core`.
     Run {
         /// Which.
@@ -84,6 +86,7 @@ async fn run_command() -> anyhow::Result<ExitCode> {
         Command::Ingest => run::roles(&[Role::Ingest]).await?,
         Command::Core => run::roles(&[Role::Core]).await?,
         Command::Engine => run::roles(&[Role::Engine]).await?,
+        Command::AiWorker => run::roles(&[Role::AiWorker]).await?,
         Command::Run { roles } => run::roles(&roles).await?,
         Command::Migrate => run::migrate(Stack::named()?.database).await?,
         Command::Seed => seed().await?,

@@ -18,11 +18,15 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use actors::config::EngineConfig;
+use actors::summarizer::config::AiConfig;
+use actors::summarizer::model::{ModelClient, ModelConfig};
+use actors::summarizer::pool::{JobsQueued, SummarizerPool};
 use actors::supervision::root::Engine;
 use anyhow::Context;
 use schema::database::{Database, DatabaseConfig};
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -43,6 +47,8 @@ pub enum Role {
     Core,
     /// The log to incidents.
     Engine,
+    /// Incidents to their summaries.
+    AiWorker,
 }
 
 /// What runs in this process, to be ended in the opposite order of its start.
@@ -50,6 +56,7 @@ struct Running {
     probes: Probes,
     servers: Vec<ServerHandle>,
     engine: Option<Engine>,
+    summarizers: Option<SummarizerPool>,
     reporter: Option<Reporter>,
     addresses: Vec<(Role, SocketAddr)>,
 }
@@ -67,7 +74,7 @@ pub async fn up() -> anyhow::Result<()> {
         prepare(&stack).await?;
         let database = schema::database::pool(&stack.database, config.database_connections)?;
         schema::seed::seed_demo(&mut *database.get().await?, &key).await.context("cannot seed the demo project")?;
-        let all = [Role::Ingest, Role::Core, Role::Engine];
+        let all = [Role::Ingest, Role::Core, Role::Engine, Role::AiWorker];
         let running = start(&all, &config, &stack, database).await?;
         print!("{}", welcome(&running, &stack, &key, &config)?);
         until_told(running).await
@@ -83,10 +90,19 @@ pub async fn up() -> anyhow::Result<()> {
 /// As [`up`].
 pub async fn roles(roles: &[Role]) -> anyhow::Result<()> {
     let config: SignalsConfig = section("SIGNALS_")?;
-    let stack = Stack::named_with_log()?;
-    prepare(&stack).await?;
+    let stack = if needs_log(roles) { Stack::named_with_log()? } else { Stack::named()? };
+    if needs_log(roles) {
+        prepare(&stack).await?;
+    } else {
+        migrate(stack.database.clone()).await?;
+    }
     let database = schema::database::pool(&stack.database, config.database_connections)?;
     until_told(start(roles, &config, &stack, database).await?).await
+}
+
+/// Summaries are written from the database to the database.
+fn needs_log(roles: &[Role]) -> bool {
+    roles.iter().any(|role| *role != Role::AiWorker)
 }
 
 /// Schema and topics, as often as one likes.
@@ -121,19 +137,30 @@ pub async fn migrate(config: DatabaseConfig) -> anyhow::Result<()> {
 async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: Database) -> anyhow::Result<Running> {
     // Before anything that measures.
     let mut exporter = Exporter::install()?.sample_database(database.clone());
-    let mut probes = Probes::new().add_database(database.clone()).add_log(&stack.kafka, schema::names::RAW_TOPIC)?;
-    let mut running =
-        Running { probes: probes.clone(), servers: Vec::new(), engine: None, reporter: None, addresses: Vec::new() };
+    let mut probes = Probes::new().add_database(database.clone());
+    if needs_log(roles) {
+        probes = probes.add_log(&stack.kafka, schema::names::RAW_TOPIC)?;
+    }
+    let mut running = Running::new(&probes);
+    let jobs_queued = JobsQueued::default();
     if roles.contains(&Role::Engine) {
-        let engine = EngineConfig { consumer_settings: stack.consumer_settings.clone(), ..EngineConfig::default() };
+        let engine = EngineConfig {
+            consumer_settings: stack.consumer_settings.clone(),
+            jobs_queued: Arc::clone(&jobs_queued),
+            ..EngineConfig::default()
+        };
         let engine = Engine::start(stack.kafka.clone(), database.clone(), engine).await?;
         exporter = exporter.sample(engine.sampler());
         probes = supervision::probes(probes, &engine.observer());
         running.engine = Some(engine);
     }
+    if roles.contains(&Role::AiWorker) {
+        running.summarizers = Some(summarizers(database.clone(), Arc::clone(&jobs_queued))?);
+    }
     let keys = Keys::new(database.clone());
     let observer = running.engine.as_ref().map(Engine::observer);
-    let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer };
+    let summarizers = running.summarizers.as_ref().map(SummarizerPool::observer);
+    let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer, summarizers };
     let watched = watched(probes, exporter);
     let has_http = roles.contains(&Role::Ingest) || roles.contains(&Role::Core);
     if config.metrics_port.is_some() || !has_http {
@@ -144,7 +171,7 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     }
     let log = LogWriter::new(stack.kafka.clone(), schema::names::RAW_TOPIC)?;
     if roles.contains(&Role::Core) {
-        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone() };
+        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone(), jobs_queued };
         let watched = watched.clone();
         let routes = move |config: &mut web::ServiceConfig| {
             config.configure(core::routes(state.clone())).configure(supervision::routes(seen.clone()));
@@ -164,6 +191,20 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     Ok(running)
 }
 
+/// A model is asked if the environment names one.
+fn summarizers(database: Database, jobs_queued: JobsQueued) -> anyhow::Result<SummarizerPool> {
+    let config: AiConfig = section("SIGNALS_AI_")?;
+    let model = ModelConfig::from_sections(section("GRADIENT_")?, &section("SIGNALS_AI_")?)?;
+    match &model {
+        Some(model) => {
+            tracing::info!(models = model.models.join(", "), endpoint = %model.base_url, "summaries are asked of a model")
+        }
+        None => tracing::info!("no model is named: summaries are made of the facts by rules"),
+    }
+    let model = model.map(|model| ModelClient::new(&model)).transpose()?;
+    Ok(SummarizerPool::start(database, model, (&config).into(), jobs_queued))
+}
+
 /// What every server shows besides its own routes.
 fn watched(probes: Probes, exporter: Exporter) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     move |config| {
@@ -178,13 +219,24 @@ fn beside_engine(
 ) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     move |config| {
         config.configure(watched.clone());
-        if seen.observer.is_some() {
+        if seen.observer.is_some() || seen.summarizers.is_some() {
             config.configure(supervision::routes(seen.clone()));
         }
     }
 }
 
 impl Running {
+    fn new(probes: &Probes) -> Self {
+        Self {
+            probes: probes.clone(),
+            servers: Vec::new(),
+            engine: None,
+            summarizers: None,
+            reporter: None,
+            addresses: Vec::new(),
+        }
+    }
+
     /// Health and metrics on a port of their own. The port that nobody chose may be taken: then any free one.
     fn watch(
         &mut self,
@@ -237,6 +289,9 @@ impl Running {
         }
         if let Some(reporter) = self.reporter {
             reporter.stop().await;
+        }
+        if let Some(summarizers) = self.summarizers {
+            summarizers.stop().await;
         }
         if let Some(engine) = self.engine {
             engine.stop().await;

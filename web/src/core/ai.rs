@@ -1,7 +1,8 @@
 //! Summaries: how they do, and asking for one.
 
 use super::ai_shapes::{
-    Activity, AiActivity, AiJobs, AiPagination, AiStats, AiSummary, Job, JobOutcome, Summarized, SummaryQueued,
+    Activity, AiActivity, AiJobs, AiPagination, AiStats, AiSummary, Job, JobOutcome, JobParameters, PageParameters,
+    Summarized, SummaryQueued,
 };
 use super::commands::{FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, find};
 use super::incidents::unshared;
@@ -14,7 +15,6 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use schema::ai::{self, Cause, JobState};
 use schema::keys::Scope;
-use utoipa::IntoParams;
 
 /// Rows on a page, unless the client says otherwise.
 const USUAL_LIMIT: i64 = 50;
@@ -101,30 +101,6 @@ pub(super) async fn stats(request: HttpRequest, state: web::Data<CoreState>) -> 
     let mut connection = state.connection().await?;
     let (row, models) = ai::stats(&mut connection, &principal.project_id).await.map_err(failed)?;
     Ok(HttpResponse::Ok().insert_header(unshared()).json(AiStats::new(row, models)))
-}
-
-/// The query parameters of a page, as the documentation shows them.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it is read by the OpenAPI generator")]
-struct PageParameters {
-    /// Rows on a page, 1 to 100; 50 if not given.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
-    /// Rows to skip.
-    #[param(minimum = 0, maximum = 1_000_000)]
-    offset: Option<i64>,
-    /// Only to say it aloud: a key speaks for one project, and another one is refused with 403.
-    project_id: Option<String>,
-}
-
-/// Which jobs, as the documentation shows it.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it is read by the OpenAPI generator")]
-struct JobParameters {
-    /// `queued`, `running`, `succeeded` or `failed`; all if not given.
-    status: Option<String>,
 }
 
 /// The newest summaries of the key's project.

@@ -1,13 +1,12 @@
 //! What the core API shows of summaries.
 
+use super::figures::ratio;
+use super::shapes::Incident;
 use chrono::{DateTime, Utc};
 use schema::ai::{ActivityRow, JobRow, ModelRow, StatsRow, Summary, SummaryRow};
 use schema::event::Severity;
 use serde::Serialize;
-use utoipa::ToSchema;
-
-use super::figures::ratio;
-use super::shapes::Incident;
+use utoipa::{IntoParams, ToSchema};
 
 /// What a model, or Signals' own rules, have made of an incident.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -39,7 +38,8 @@ impl AiSummary {
         let summary = read.inspect_err(|error| {
             tracing::error!(incident_id, %error, "a summary cannot be read and is not shown");
         });
-        let Summary { title, impact, likely_causes, evidence, next_steps, confidence, cited_event_ids } = summary.ok()?;
+        let Summary { title, impact, likely_causes, evidence, next_steps, confidence, cited_event_ids } =
+            summary.ok()?;
         Some(Self {
             title,
             impact,
@@ -266,4 +266,28 @@ impl From<JobRow> for Job {
             updated_at: row.updated_at,
         }
     }
+}
+
+/// The query parameters of a page, as the documentation shows them.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is read by the OpenAPI generator")]
+pub struct PageParameters {
+    /// Rows on a page, 1 to 100; 50 if not given.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<i64>,
+    /// Rows to skip.
+    #[param(minimum = 0, maximum = 1_000_000)]
+    offset: Option<i64>,
+    /// Only to say it aloud: a key speaks for one project, and another one is refused with 403.
+    project_id: Option<String>,
+}
+
+/// Which jobs, as the documentation shows it.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is read by the OpenAPI generator")]
+pub struct JobParameters {
+    /// `queued`, `running`, `succeeded` or `failed`; all if not given.
+    status: Option<String>,
 }

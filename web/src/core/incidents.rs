@@ -1,8 +1,8 @@
 //! Incidents, read.
 
+use super::ai_shapes::AiSummary;
 use super::cursor::{Cursor, is_incident_id};
 use super::list_query::{ListParameters, ListQuery};
-use super::ai_shapes::AiSummary;
 use super::shapes::{IncidentDetail, IncidentEvent, IncidentList, Pagination};
 use super::{CoreState, failed};
 use crate::error::Problem;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use schema::event::{EventType, Severity};
 use schema::incidents::{IncidentRow, Minute, SampleRow, TransitionRow};
 use schema::status::IncidentStatus;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};

@@ -204,9 +204,10 @@ impl Model {
         for part in parts {
             match &part.observed {
                 Observed::Router(figures) => routers.push(self.router(part, figures)),
-                _ => others.push(other(part)),
+                _ => others.extend(family(part)),
             }
         }
+        others.extend(look.tree.summarizers.iter().flat_map(family));
         let away = look.tree.known.partitions.iter();
         let away = away.filter(|known| !routers.iter().any(|line| line.partition == Some(known.partition)));
         let away: Vec<Line> = away.map(elsewhere).collect();
@@ -310,6 +311,18 @@ fn root(view: &ActorView) -> Line {
     *restarts = count(view.restarts.count);
     *actors = count(seen.alive.iter().map(|living| living.count).sum::<usize>());
     line
+}
+
+/// One of the few, and those below it.
+fn family(view: &ActorView) -> Vec<Line> {
+    let mut lines = vec![other(view)];
+    for child in &view.children {
+        let mut line = other(child);
+        let [name, ..] = &mut line.cells;
+        name.insert_str(0, "  ");
+        lines.push(line);
+    }
+    lines
 }
 
 fn other(view: &ActorView) -> Line {
