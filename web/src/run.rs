@@ -21,6 +21,7 @@ use actors::config::EngineConfig;
 use actors::summarizer::config::AiConfig;
 use actors::summarizer::model::{ModelClient, ModelConfig};
 use actors::summarizer::pool::{JobsQueued, SummarizerPool};
+use actors::summarizer::rerun::{self, Rerun};
 use actors::supervision::root::Engine;
 use anyhow::Context;
 use schema::database::{Database, DatabaseConfig};
@@ -194,6 +195,10 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
 /// A model is asked if the environment names one.
 fn summarizers(database: Database, jobs_queued: JobsQueued) -> anyhow::Result<SummarizerPool> {
     let config: AiConfig = section("SIGNALS_AI_")?;
+    Ok(SummarizerPool::start(database, model()?, (&config).into(), jobs_queued))
+}
+
+fn model() -> anyhow::Result<Option<ModelClient>> {
     let model = ModelConfig::from_sections(section("GRADIENT_")?, &section("SIGNALS_AI_")?)?;
     match &model {
         Some(model) => {
@@ -201,8 +206,16 @@ fn summarizers(database: Database, jobs_queued: JobsQueued) -> anyhow::Result<Su
         }
         None => tracing::info!("no model is named: summaries are made of the facts by rules"),
     }
-    let model = model.map(|model| ModelClient::new(&model)).transpose()?;
-    Ok(SummarizerPool::start(database, model, (&config).into(), jobs_queued))
+    Ok(model.map(|model| ModelClient::new(&model)).transpose()?)
+}
+
+/// Explains an incident once more, with this model or as configured; see [`rerun::rerun`].
+///
+/// # Errors
+/// A sentence for the person who asked.
+pub async fn rerun(database: &Database, incident_id: &str, named: Option<&str>) -> anyhow::Result<Rerun> {
+    let config: AiConfig = section("SIGNALS_AI_")?;
+    Ok(rerun::rerun(database, model()?.as_ref(), &(&config).into(), incident_id, named).await?)
 }
 
 /// What every server shows besides its own routes.

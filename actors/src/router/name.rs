@@ -1,7 +1,7 @@
 //! The name of a child as its router keeps it: once, and small. There may be 100,000 of them.
 
-use hashbrown::{Equivalent, HashSet, HashTable};
 use hashbrown::DefaultHashBuilder;
+use hashbrown::{Equivalent, HashSet, HashTable};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
