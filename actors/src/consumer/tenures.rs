@@ -295,7 +295,8 @@ impl Tenures {
         // As at the beginning: whatever happens here, librdkafka must get its partitions back.
         let ended = catch_unwind(AssertUnwindSafe(|| {
             failpoint::hit(Point::Revoke);
-            self.await_ends(self.take_out(partitions));
+            let patience = if partitions.is_some() { LAST_FLUSH } else { VERY_LAST_FLUSH };
+            self.await_ends(self.take_out(partitions), patience);
         }));
         if ended.is_err() {
             let words = panics::last_message();
@@ -315,7 +316,7 @@ impl Tenures {
                 awaited.insert(*partition, running.epoch);
             }
         }
-        self.await_ends(awaited, if partitions.is_some() { LAST_FLUSH } else { VERY_LAST_FLUSH });
+        self.await_ends(awaited, LAST_FLUSH);
         retired
     }
 

@@ -112,6 +112,8 @@ impl Observer {
             }
             ActorId::Project(project) => self.child(id, project, "").await,
             ActorId::Incident { project, fingerprint } => self.child(id, project, fingerprint).await,
+            // Their pool shows them: it is there also where no engine is.
+            ActorId::Summarizers | ActorId::Summarizer(_) => None,
         }
     }
 

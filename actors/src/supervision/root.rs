@@ -79,7 +79,11 @@ impl Engine {
         let keeper = FlusherKeeper {
             kafka: kafka.clone(),
             config: Arc::clone(&config),
-            tools: Tools { database: database.clone(), desk: Arc::clone(&desk) },
+            tools: Tools {
+                database: database.clone(),
+                desk: Arc::clone(&desk),
+                jobs_queued: Arc::clone(&config.jobs_queued),
+            },
             tree: tree.clone(),
             doorkeeper,
         };
