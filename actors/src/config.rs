@@ -2,6 +2,7 @@
 
 use crate::router::book::BookPolicy;
 use crate::router::quarantine::QuarantinePolicy;
+use crate::summarizer::pool::JobsQueued;
 use crate::supervision::plan::Plan;
 pub use schema::database::Database;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct EngineConfig {
     pub quarantine: QuarantinePolicy,
     /// How often each part may die, how soon it lives again, and who dies of it when it has died too often.
     pub plan: Plan,
+    /// Told of every commit that queued jobs for summaries; whoever writes them in this process listens.
+    pub jobs_queued: JobsQueued,
     /// Further settings of the consumer, by librdkafka's names.
     pub consumer_settings: Vec<(String, String)>,
 }
@@ -64,6 +67,7 @@ impl Default for EngineConfig {
             limits: BookPolicy::default(),
             quarantine: QuarantinePolicy::default(),
             plan: Plan::default(),
+            jobs_queued: JobsQueued::default(),
             consumer_settings: Vec::new(),
         }
     }

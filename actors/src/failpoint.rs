@@ -45,6 +45,8 @@ pub enum Point {
     Revoke,
     /// The poll thread at the beginning of a round.
     Poll,
+    /// A summarizer that has gathered an incident's facts.
+    Summarize,
 }
 
 /// A point was struck and shall fail. Without the feature there is no such thing.

@@ -36,8 +36,8 @@ schema::instruments! {
     Histogram cut_duration() = "signals_cut_duration_seconds";
     /// How long a router waited for room in the full mailbox of an actor; observed only when one was full.
     Histogram mailbox_wait(kind) = "signals_mailbox_wait_seconds";
-    /// Parts of the engine that died and live again, by kind (incident, project, tenure, flusher, dead_letters, consumer) and
-    /// reason (panicked, failed, revoked, rewound).
+    /// Parts of the engine that died and live again, by kind (incident, project, tenure, flusher, dead_letters, consumer,
+    /// summarizers, summarizer) and reason (panicked, failed, revoked, rewound).
     Counter restarts(kind, reason) = "signals_restarts_total";
     /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project,
     /// quarantine, flush).
@@ -62,6 +62,22 @@ schema::instruments! {
     Gauge partition_paused(partition) = "signals_partition_paused";
     /// IncidentActors alive.
     Gauge residents(partition) = "signals_resident_incidents";
+    /// Requests to the model endpoint, by what came of them (answered, unusable, unsupported, no_model, rate_limited,
+    /// unavailable, timed_out, unauthorized, out_of_credit, too_large, refused).
+    Counter ai_requests(outcome) = "signals_ai_requests_total";
+    /// From a request to the model endpoint to the end of its answer.
+    Histogram ai_request_duration() = "signals_ai_request_duration_seconds";
+    /// Tokens that models have read (in) and written (out), estimated where the endpoint does not count them.
+    Counter ai_tokens(direction) = "signals_ai_tokens_total";
+    /// Claims of summary jobs, by what came of them: model, deterministic, cached (the facts had not changed), gone (so was the
+    /// incident), retried, failed, postponed (no attempt was counted) or lost (another worker has the job).
+    Counter ai_jobs(outcome) = "signals_ai_jobs_total";
+    /// From the claim of a summary job to its good end.
+    Histogram ai_job_duration() = "signals_ai_job_duration_seconds";
+    /// Summaries that were asked for again because their incidents had changed.
+    Counter ai_refreshes() = "signals_ai_refreshes_total";
+    /// Tokens spent or reserved today (UTC), by all processes.
+    Gauge ai_spent_today() = "signals_ai_spent_today_tokens";
 }
 
 /// Records for which one end-to-end observation is made, so that a flush of 50,000 does not make as many.
@@ -96,6 +112,13 @@ pub(crate) fn begin() {
     }
 }
 
+/// Models have read and written so many tokens.
+pub(crate) fn ai_tokens_spent(read: u32, written: u32) {
+    for (direction, tokens) in [("in", read), ("out", written)] {
+        ai_tokens(direction).increment(tokens.into());
+    }
+}
+
 /// A child of this kind died so and lives again.
 pub(crate) fn restarted(kind: Kind, reason: ExitReason) {
     if let Some(label) = label(kind) {
@@ -113,6 +136,8 @@ fn label(kind: Kind) -> Option<&'static str> {
         Kind::PartitionRouter => Some("tenure"),
         Kind::ProjectActor => Some("project"),
         Kind::IncidentActor => Some("incident"),
+        Kind::SummarizerPool => Some("summarizers"),
+        Kind::AiSummarizer => Some("summarizer"),
     }
 }
 
@@ -174,6 +199,41 @@ impl FlushMeters {
         for _ in 0..records.div_ceil(RECORDS_AN_OBSERVATION) {
             self.durable.record(lateness);
         }
+    }
+}
+
+/// What summarizers measure.
+#[derive(Clone, Debug)]
+pub(crate) struct AiMeters {
+    duration: Histogram,
+}
+
+impl AiMeters {
+    /// Describes everything and makes the outcomes appear with 0.
+    pub(crate) fn new() -> Self {
+        ALL.iter().for_each(schema::instrument::Instrument::describe);
+        for outcome in ["model", "deterministic", "cached", "gone", "retried", "failed", "postponed", "lost"] {
+            ai_jobs(outcome).increment(0);
+        }
+        ai_refreshes().increment(0);
+        ai_tokens_spent(0, 0);
+        Self { duration: ai_job_duration() }
+    }
+
+    /// A claim came to this end.
+    pub(crate) fn ended(&self, outcome: &'static str) {
+        ai_jobs(outcome).increment(1);
+    }
+
+    /// A job ended well.
+    pub(crate) fn done(&self, outcome: &'static str, took: Duration) {
+        self.ended(outcome);
+        self.duration.record(took);
+    }
+
+    /// What was spent today.
+    pub(crate) fn spent(tokens: i64) {
+        ai_spent_today().set(wide(tokens));
     }
 }
 

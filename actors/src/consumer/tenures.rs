@@ -30,6 +30,8 @@ use tokio::sync::mpsc;
 
 /// How long a revoked tenure may take for its last flush; after that the fence protects the next owner.
 const LAST_FLUSH: Duration = Duration::from_secs(8);
+/// The same when the whole engine ends: whoever told it to will not wait for long.
+const VERY_LAST_FLUSH: Duration = Duration::from_secs(4);
 /// How long the broker may take to tell a partition's bounds.
 const WATERMARKS: Duration = Duration::from_secs(5);
 
@@ -293,7 +295,8 @@ impl Tenures {
         // As at the beginning: whatever happens here, librdkafka must get its partitions back.
         let ended = catch_unwind(AssertUnwindSafe(|| {
             failpoint::hit(Point::Revoke);
-            self.await_ends(self.take_out(partitions));
+            let patience = if partitions.is_some() { LAST_FLUSH } else { VERY_LAST_FLUSH };
+            self.await_ends(self.take_out(partitions), patience);
         }));
         if ended.is_err() {
             let words = panics::last_message();
@@ -313,7 +316,7 @@ impl Tenures {
                 awaited.insert(*partition, running.epoch);
             }
         }
-        self.await_ends(awaited);
+        self.await_ends(awaited, LAST_FLUSH);
         retired
     }
 
@@ -328,8 +331,8 @@ impl Tenures {
         out.collect()
     }
 
-    fn await_ends(&self, mut awaited: HashMap<i32, i64>) {
-        let deadline = Instant::now() + LAST_FLUSH;
+    fn await_ends(&self, mut awaited: HashMap<i32, i64>, patience: Duration) {
+        let deadline = Instant::now() + patience;
         let ends = self.ends.1.lock().unwrap_or_else(PoisonError::into_inner);
         let mut others = Vec::new();
         while !awaited.is_empty() {

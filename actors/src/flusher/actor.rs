@@ -19,6 +19,7 @@ use schema::flush::{FlushBatch, FlushError};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Flushes that may wait; each partition has at most one.
@@ -36,6 +37,8 @@ pub struct Tools {
     pub database: Database,
     /// Where it shows what it is at.
     pub desk: Arc<Desk>,
+    /// Told of commits that queued jobs.
+    pub jobs_queued: Arc<Notify>,
 }
 
 /// Writes the cuts of all routers of this process, those of different partitions side by side.
@@ -52,13 +55,15 @@ struct Work {
     database: Database,
     dead_letters: DeadLetterWriter,
     meters: FlushMeters,
+    jobs_queued: Arc<Notify>,
 }
 
 impl Flusher {
     /// Owns nothing but ways to the servers. Its death, and that of a flush in it, is told to `deaths`.
     pub fn new(tools: Tools, dead_letters: DeadLetterWriter, deaths: UnboundedSender<Ended>, alive: Alive) -> Self {
-        let work = Work { database: tools.database, dead_letters, meters: FlushMeters::new() };
-        Self { work: Arc::new(work), desk: tools.desk, deaths, _alive: alive }
+        let Tools { database, desk, jobs_queued } = tools;
+        let work = Work { database, dead_letters, meters: FlushMeters::new(), jobs_queued };
+        Self { work: Arc::new(work), desk, deaths, _alive: alive }
     }
 }
 
@@ -120,6 +125,9 @@ impl Work {
         }
         if done.is_ok() {
             self.meters.note(&cut.batch, cut.measures.records, began.elapsed());
+            if !cut.batch.opened.is_empty() {
+                self.jobs_queued.notify_one();
+            }
             for (received_at, records) in &cut.measures.arrivals {
                 self.meters.note_durable(lateness::since(*received_at), *records);
             }

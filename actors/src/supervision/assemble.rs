@@ -27,7 +27,7 @@ const STALLED: Duration = Duration::from_secs(30);
 /// others (librdkafka's `max.poll.interval.ms`), and a new process is as good.
 const REBALANCING: Duration = Duration::from_secs(300);
 
-pub(super) fn millis(time: Duration) -> u64 {
+pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -43,7 +43,7 @@ pub(super) fn death(death: &Death) -> DeathView {
     }
 }
 
-pub(super) fn blank(id: &ActorId, state: State, observed: Observed) -> ActorView {
+pub(crate) fn blank(id: &ActorId, state: State, observed: Observed) -> ActorView {
     ActorView {
         kind: id.kind(),
         id: id.to_string(),
@@ -94,7 +94,7 @@ pub(super) fn dead_letters(letters: Letters, is_there: bool) -> ActorView {
 }
 
 /// With its deaths and its budget. One that is not there lives again soon, unless its budget is spent or it was told to end.
-pub(super) fn mortal(view: ActorView, deaths: &Deaths, policy: RestartPolicy) -> ActorView {
+pub(crate) fn mortal(view: ActorView, deaths: &Deaths, policy: RestartPolicy) -> ActorView {
     let (state, why) = match deaths.last.back() {
         Some(last) if view.state == State::Ended && view.why.is_none() => after(last),
         _ => (view.state, view.why),

@@ -107,7 +107,7 @@ impl Chronicle {
     }
 
     fn counter(&self, kind: Kind) -> &AtomicUsize {
-        let [root, flusher, letters, consumer, router, project, incident] = &self.alive;
+        let [root, flusher, letters, consumer, router, project, incident, pool, summarizer] = &self.alive;
         match kind {
             Kind::RootSupervisor => root,
             Kind::Flusher => flusher,
@@ -116,6 +116,8 @@ impl Chronicle {
             Kind::PartitionRouter => router,
             Kind::ProjectActor => project,
             Kind::IncidentActor => incident,
+            Kind::SummarizerPool => pool,
+            Kind::AiSummarizer => summarizer,
         }
     }
 

@@ -23,11 +23,15 @@ pub enum Kind {
     ProjectActor,
     /// One fingerprint.
     IncidentActor,
+    /// Keeps the summarizers of a process; it is no part of the engine and may run without one.
+    SummarizerPool,
+    /// Explains one incident after the other.
+    AiSummarizer,
 }
 
 impl Kind {
     /// All kinds, parents before children.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::RootSupervisor,
         Self::Flusher,
         Self::DeadLetterWriter,
@@ -35,6 +39,8 @@ impl Kind {
         Self::PartitionRouter,
         Self::ProjectActor,
         Self::IncidentActor,
+        Self::SummarizerPool,
+        Self::AiSummarizer,
     ];
 
     /// Whether there are so many of them that their deaths are kept together.
@@ -52,6 +58,8 @@ impl Kind {
             Self::PartitionRouter => "PartitionRouter",
             Self::ProjectActor => "ProjectActor",
             Self::IncidentActor => "IncidentActor",
+            Self::SummarizerPool => "SummarizerPool",
+            Self::AiSummarizer => "AiSummarizer",
         }
     }
 }
@@ -78,6 +86,10 @@ pub enum ActorId {
         /// Fingerprint.
         fingerprint: String,
     },
+    /// The pool of summarizers.
+    Summarizers,
+    /// A summarizer, by its number from 1.
+    Summarizer(u16),
 }
 
 impl ActorId {
@@ -91,6 +103,8 @@ impl ActorId {
             Self::Router(_) => Kind::PartitionRouter,
             Self::Project(_) => Kind::ProjectActor,
             Self::Incident { .. } => Kind::IncidentActor,
+            Self::Summarizers => Kind::SummarizerPool,
+            Self::Summarizer(_) => Kind::AiSummarizer,
         }
     }
 
@@ -107,8 +121,9 @@ impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind().as_str())?;
         match self {
-            Self::Root | Self::Flusher | Self::DeadLetters | Self::Consumer => Ok(()),
+            Self::Root | Self::Flusher | Self::DeadLetters | Self::Consumer | Self::Summarizers => Ok(()),
             Self::Router(partition) => write!(f, " {partition}"),
+            Self::Summarizer(number) => write!(f, " {number}"),
             Self::Project(project) => write!(f, " {project}"),
             Self::Incident { project, fingerprint } => write!(f, " {project}/{fingerprint}"),
         }
@@ -118,7 +133,8 @@ impl fmt::Display for ActorId {
 /// A text that names no actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an actor is named as `Flusher`, `PartitionRouter 3`, `ProjectActor <project>` or `IncidentActor <project>/<fingerprint>`"
+    "an actor is named as `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>` or \
+     `AiSummarizer 1`"
 )]
 pub struct NoSuchName;
 
@@ -134,6 +150,10 @@ impl FromStr for ActorId {
             Kind::Flusher => Self::Flusher,
             Kind::DeadLetterWriter => Self::DeadLetters,
             Kind::KafkaConsumer => Self::Consumer,
+            Kind::SummarizerPool => Self::Summarizers,
+            Kind::AiSummarizer => {
+                return key.parse().ok().filter(|number| *number > 0).map(Self::Summarizer).ok_or(NoSuchName);
+            }
             Kind::PartitionRouter => {
                 return key.parse().ok().filter(|number| *number >= 0).map(Self::Router).ok_or(NoSuchName);
             }
@@ -166,6 +186,8 @@ mod tests {
             "PartitionRouter 3",
             "ProjectActor a b",
             "IncidentActor a/b/c",
+            "SummarizerPool",
+            "AiSummarizer 2",
         ] {
             let id: ActorId = name.parse().unwrap();
             assert_eq!(id.to_string(), name);
@@ -192,6 +214,8 @@ mod tests {
             "IncidentActor a",
             "IncidentActor a/",
             "IncidentActor /a",
+            "SummarizerPool 1",
+            "AiSummarizer 0",
         ] {
             assert_eq!(name.parse::<ActorId>(), Err(NoSuchName), "{name}");
         }

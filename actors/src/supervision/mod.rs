@@ -1,6 +1,6 @@
 //! Who starts whom, what a parent does when a child dies, and what an operator sees of it.
 
-mod assemble;
+pub(crate) mod assemble;
 pub mod child;
 pub mod chronicle;
 pub mod doing;

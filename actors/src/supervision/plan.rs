@@ -48,6 +48,21 @@ impl ChildSpec {
                 record_lives: None,
                 escalates_to: Some(Kind::RootSupervisor),
             },
+            // They are guests: their waits are so long that the budget is never spent, and nothing else dies of them.
+            Kind::SummarizerPool | Kind::AiSummarizer => Self {
+                kind,
+                policy: RestartPolicy {
+                    restarts: 1_000,
+                    first_delay: Duration::from_millis(100),
+                    longest_delay: Duration::from_secs(30),
+                    ..policy
+                },
+                record_lives: None,
+                escalates_to: Some(match kind {
+                    Kind::AiSummarizer => Kind::SummarizerPool,
+                    _ => Kind::RootSupervisor,
+                }),
+            },
             // All children of one kind and partition share the budget; while one waits, its partition does.
             Kind::ProjectActor | Kind::IncidentActor => Self {
                 kind,

@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Threads on which routers and their children live; one more carries the Flusher.
-const ARBITERS: usize = 2;
+const ARBITERS: usize = 6;
 /// How long the threads of actors may take to end; one that is blocked is left to the end of the process.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 
@@ -79,7 +79,11 @@ impl Engine {
         let keeper = FlusherKeeper {
             kafka: kafka.clone(),
             config: Arc::clone(&config),
-            tools: Tools { database: database.clone(), desk: Arc::clone(&desk) },
+            tools: Tools {
+                database: database.clone(),
+                desk: Arc::clone(&desk),
+                jobs_queued: Arc::clone(&config.jobs_queued),
+            },
             tree: tree.clone(),
             doorkeeper,
         };

@@ -12,7 +12,7 @@ mod paging;
 
 pub use observed::{
     ArbiterView, ConsumerView, DeadLettersView, FlusherView, IncidentView, Living, Observed, ProjectView, ResidentView,
-    RootView, RouterView,
+    RootView, RouterView, SummarizerView, SummarizersView,
 };
 pub use paging::{Cursor, Order, Place, Selection};
 

@@ -28,6 +28,10 @@ pub enum Observed {
     Incident(IncidentView),
     /// Of a ProjectActor that was asked itself.
     Project(ProjectView),
+    /// Of the SummarizerPool.
+    Summarizers(SummarizersView),
+    /// Of an AiSummarizer.
+    Summarizer(SummarizerView),
 }
 
 /// What the engine shows.
@@ -146,6 +150,42 @@ pub struct RouterView {
     pub incidents: Option<usize>,
     /// ProjectActors that live with it; none if the router did not answer.
     pub projects: Option<usize>,
+}
+
+/// What the pool of summarizers shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SummarizersView {
+    /// The models in the order in which they are asked; empty: none is, the summaries are deterministic.
+    pub models: Vec<String>,
+    /// Summarizers at work on an incident.
+    pub busy: usize,
+    /// Times that the summaries were looked through.
+    pub rounds: u64,
+    /// Summaries that were asked for again because their incidents had changed.
+    pub refreshed: u64,
+    /// Why the last look for such, or for jobs whose workers vanished, failed.
+    pub last_error: Option<String>,
+}
+
+/// What a summarizer shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SummarizerView {
+    /// The incident that it is at work on; none if it is idle.
+    pub incident_id: Option<String>,
+    /// Which attempt of the incident's job it is.
+    pub attempt: Option<i32>,
+    /// How long it has been at it, or idle.
+    pub since_ms: u64,
+    /// Jobs that it took.
+    pub jobs: u64,
+    /// Jobs that it ended well.
+    pub succeeded: u64,
+    /// Jobs that went wrong with it, that time at least.
+    pub failed: u64,
+    /// Times that it asked a model.
+    pub calls: u64,
+    /// What last went wrong.
+    pub last_error: Option<String>,
 }
 
 /// What a router knows of a child without asking it.
