@@ -18,3 +18,4 @@ pub mod metrics;
 pub mod project;
 pub mod router;
 pub mod supervision;
+pub mod unwatched;

@@ -1,7 +1,7 @@
 //! The name of a child as its router keeps it: once, and small. There may be 100,000 of them.
 
-use hashbrown::{Equivalent, HashSet, HashTable};
 use hashbrown::DefaultHashBuilder;
+use hashbrown::{Equivalent, HashSet, HashTable};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
@@ -71,6 +71,11 @@ impl Name {
     /// As it is written.
     pub(super) fn key(&self) -> Key {
         (Box::from(&*self.project), self.fingerprint.text())
+    }
+
+    /// Whether it is a child of this project.
+    pub(super) fn is_of(&self, project: &str) -> bool {
+        *self.project == *project
     }
 }
 

@@ -159,6 +159,11 @@ impl<C: Child> Nursery<C> {
         self.slots.find(&wanted, |slot| self.residents.get(slot).map(|resident| &resident.name))
     }
 
+    /// Whether the child of a slot belongs to this project.
+    pub fn is_of(&self, slot: usize, project: &str) -> bool {
+        self.residents.get(slot).is_some_and(|resident| resident.name.is_of(project))
+    }
+
     /// Key of a slot.
     pub fn key(&self, slot: usize) -> Option<Key> {
         self.residents.get(slot).map(|resident| resident.name.key())

@@ -154,8 +154,7 @@ impl PartitionRouter {
 
 /// One question walks over all children, in place; nothing of it is kept.
 fn residents<C: Child>(nursery: &Nursery<C>, ask: Selection, only: Option<&str>) -> Residents {
-    let is_asked =
-        |slot: usize| only.is_none_or(|only| nursery.key(slot).is_some_and(|(project, _)| **project == *only));
+    let is_asked = |slot: usize| only.is_none_or(|only| nursery.is_of(slot, only));
     let places = nursery.places(ask.order).filter(|place| is_asked(place.slot));
     let (page, has_more) = match ask.limit {
         0 => (Vec::new(), false),
