@@ -17,5 +17,6 @@ mod log_lines;
 pub mod metrics;
 pub mod project;
 pub mod router;
+pub mod summarizer;
 pub mod supervision;
 pub mod unwatched;

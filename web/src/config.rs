@@ -1,35 +1,11 @@
 //! What the environment says, one struct a section; the README's table lists every variable.
 
 use rdkafka::ClientConfig;
+pub use schema::secret::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-
-/// A text that Debug does not show.
-#[derive(Clone, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text, for the one who needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
-    }
-}
 
 /// How to reach Kafka.
 #[derive(Clone, Debug, Default, Deserialize)]

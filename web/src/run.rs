@@ -18,12 +18,17 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use actors::config::EngineConfig;
+use actors::summarizer::config::AiConfig;
+use actors::summarizer::model::{ModelClient, ModelConfig};
+use actors::summarizer::pool::{JobsQueued, SummarizerPool};
+use actors::summarizer::rerun::{self, Rerun};
 use actors::supervision::root::Engine;
 use anyhow::Context;
 use futures_util::future::join_all;
 use schema::database::{Database, DatabaseConfig};
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,6 +52,8 @@ pub enum Role {
     Core,
     /// The log to incidents.
     Engine,
+    /// Incidents to their summaries.
+    AiWorker,
 }
 
 /// What runs in this process, to be ended in the opposite order of its start.
@@ -55,6 +62,7 @@ struct Running {
     grace: Duration,
     servers: Vec<ServerHandle>,
     engine: Option<Engine>,
+    summarizers: Option<SummarizerPool>,
     reporter: Option<Reporter>,
     addresses: Vec<(Role, SocketAddr)>,
 }
@@ -72,7 +80,7 @@ pub async fn up() -> anyhow::Result<()> {
         prepare(&stack).await?;
         let database = schema::database::pool(&stack.database, config.database_connections)?;
         schema::seed::seed_demo(&mut *database.get().await?, &key).await.context("cannot seed the demo project")?;
-        let all = [Role::Ingest, Role::Core, Role::Engine];
+        let all = [Role::Ingest, Role::Core, Role::Engine, Role::AiWorker];
         let running = start(&all, &config, &stack, database).await?;
         print!("{}", welcome(&running, &stack, &key, &config)?);
         until_told(running).await
@@ -88,10 +96,19 @@ pub async fn up() -> anyhow::Result<()> {
 /// As [`up`].
 pub async fn roles(roles: &[Role]) -> anyhow::Result<()> {
     let config: SignalsConfig = section("SIGNALS_")?;
-    let stack = Stack::named_with_log()?;
-    prepare(&stack).await?;
+    let stack = if needs_log(roles) { Stack::named_with_log()? } else { Stack::named()? };
+    if needs_log(roles) {
+        prepare(&stack).await?;
+    } else {
+        migrate(stack.database.clone()).await?;
+    }
     let database = schema::database::pool(&stack.database, config.database_connections)?;
     until_told(start(roles, &config, &stack, database).await?).await
+}
+
+/// Summaries are written from the database to the database.
+fn needs_log(roles: &[Role]) -> bool {
+    roles.iter().any(|role| *role != Role::AiWorker)
 }
 
 /// Schema and topics, as often as one likes. Servers that are still starting, as they are when everything starts at
@@ -139,25 +156,30 @@ pub async fn migrate(config: DatabaseConfig) -> anyhow::Result<()> {
 async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: Database) -> anyhow::Result<Running> {
     // Before anything that measures.
     let mut exporter = Exporter::install()?.sample_database(database.clone());
-    let mut probes = Probes::new().add_database(database.clone()).add_log(&stack.kafka, schema::names::RAW_TOPIC)?;
-    let mut running = Running {
-        probes: probes.clone(),
-        grace: Duration::from_secs(config.shutdown_grace),
-        servers: Vec::new(),
-        engine: None,
-        reporter: None,
-        addresses: Vec::new(),
-    };
+    let mut probes = Probes::new().add_database(database.clone());
+    if needs_log(roles) {
+        probes = probes.add_log(&stack.kafka, schema::names::RAW_TOPIC)?;
+    }
+    let mut running = Running::new(&probes, Duration::from_secs(config.shutdown_grace));
+    let jobs_queued = JobsQueued::default();
     if roles.contains(&Role::Engine) {
-        let engine = EngineConfig { consumer_settings: stack.consumer_settings.clone(), ..EngineConfig::default() };
+        let engine = EngineConfig {
+            consumer_settings: stack.consumer_settings.clone(),
+            jobs_queued: Arc::clone(&jobs_queued),
+            ..EngineConfig::default()
+        };
         let engine = Engine::start(stack.kafka.clone(), database.clone(), engine).await?;
         exporter = exporter.sample(engine.sampler());
         probes = supervision::probes(probes, &engine.observer());
         running.engine = Some(engine);
     }
+    if roles.contains(&Role::AiWorker) {
+        running.summarizers = Some(summarizers(database.clone(), Arc::clone(&jobs_queued))?);
+    }
     let keys = Keys::new(database.clone());
     let observer = running.engine.as_ref().map(Engine::observer);
-    let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer };
+    let summarizers = running.summarizers.as_ref().map(SummarizerPool::observer);
+    let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer, summarizers };
     let watched = watched(probes, exporter);
     let has_http = roles.contains(&Role::Ingest) || roles.contains(&Role::Core);
     if config.metrics_port.is_some() || !has_http {
@@ -168,7 +190,7 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     }
     let log = LogWriter::new(stack.kafka.clone(), schema::names::RAW_TOPIC)?;
     if roles.contains(&Role::Core) {
-        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone() };
+        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone(), jobs_queued };
         let watched = watched.clone();
         let routes = move |config: &mut web::ServiceConfig| {
             config.configure(core::routes(state.clone())).configure(supervision::routes(seen.clone()));
@@ -188,6 +210,32 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     Ok(running)
 }
 
+/// A model is asked if the environment names one.
+fn summarizers(database: Database, jobs_queued: JobsQueued) -> anyhow::Result<SummarizerPool> {
+    let config: AiConfig = section("SIGNALS_AI_")?;
+    Ok(SummarizerPool::start(database, model()?, (&config).into(), jobs_queued))
+}
+
+fn model() -> anyhow::Result<Option<ModelClient>> {
+    let model = ModelConfig::from_sections(section("GRADIENT_")?, &section("SIGNALS_AI_")?)?;
+    match &model {
+        Some(model) => {
+            tracing::info!(models = model.models.join(", "), endpoint = %model.base_url, "summaries are asked of a model")
+        }
+        None => tracing::info!("no model is named: summaries are made of the facts by rules"),
+    }
+    Ok(model.map(|model| ModelClient::new(&model)).transpose()?)
+}
+
+/// Explains an incident once more, with this model or as configured; see [`rerun::rerun`].
+///
+/// # Errors
+/// A sentence for the person who asked.
+pub async fn rerun(database: &Database, incident_id: &str, named: Option<&str>) -> anyhow::Result<Rerun> {
+    let config: AiConfig = section("SIGNALS_AI_")?;
+    Ok(rerun::rerun(database, model()?.as_ref(), &(&config).into(), incident_id, named).await?)
+}
+
 /// What every server shows besides its own routes.
 fn watched(probes: Probes, exporter: Exporter) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     move |config| {
@@ -202,13 +250,25 @@ fn beside_engine(
 ) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     move |config| {
         config.configure(watched.clone());
-        if seen.observer.is_some() {
+        if seen.observer.is_some() || seen.summarizers.is_some() {
             config.configure(supervision::routes(seen.clone()));
         }
     }
 }
 
 impl Running {
+    fn new(probes: &Probes, grace: Duration) -> Self {
+        Self {
+            probes: probes.clone(),
+            grace,
+            servers: Vec::new(),
+            engine: None,
+            summarizers: None,
+            reporter: None,
+            addresses: Vec::new(),
+        }
+    }
+
     /// Health and metrics on a port of their own. The port that nobody chose may be taken: then any free one.
     fn watch(
         &mut self,
@@ -261,12 +321,17 @@ impl Running {
                 reporter.stop().await;
             }
         };
+        let summarize = async {
+            if let Some(summarizers) = self.summarizers {
+                summarizers.stop().await;
+            }
+        };
         let flush = async {
             if let Some(engine) = self.engine {
                 engine.stop().await;
             }
         };
-        tokio::join!(report, flush);
+        tokio::join!(report, summarize, flush);
     }
 }
 

@@ -68,14 +68,14 @@ pub(super) struct Name {
 }
 
 impl Name {
+    /// Whether it is the project's.
+    pub(super) fn is_of(&self, project: &str) -> bool {
+        *self.project == *project
+    }
+
     /// As it is written.
     pub(super) fn key(&self) -> Key {
         (Box::from(&*self.project), self.fingerprint.text())
-    }
-
-    /// Whether it is a child of this project.
-    pub(super) fn is_of(&self, project: &str) -> bool {
-        *self.project == *project
     }
 }
 

@@ -159,14 +159,14 @@ impl<C: Child> Nursery<C> {
         self.slots.find(&wanted, |slot| self.residents.get(slot).map(|resident| &resident.name))
     }
 
-    /// Whether the child of a slot belongs to this project.
-    pub fn is_of(&self, slot: usize, project: &str) -> bool {
-        self.residents.get(slot).is_some_and(|resident| resident.name.is_of(project))
-    }
-
     /// Key of a slot.
     pub fn key(&self, slot: usize) -> Option<Key> {
         self.residents.get(slot).map(|resident| resident.name.key())
+    }
+
+    /// Whether the child in a slot is the project's.
+    pub fn belongs(&self, slot: usize, project: &str) -> bool {
+        self.residents.get(slot).is_some_and(|resident| resident.name.is_of(project))
     }
 
     /// Starts the child of a slot, in a new life.

@@ -7,12 +7,14 @@ use utoipa::ToSchema;
 
 /// A kind of actor. A router is a task, the consumer a thread and the root whoever started the engine; to an operator
 /// they are all parts of one tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub enum Kind {
     /// The engine as a whole.
     RootSupervisor,
     /// Makes cuts durable.
     Flusher,
+    /// Brings dead letters to their topic; a part of the Flusher.
+    DeadLetterWriter,
     /// The thread that polls the log.
     KafkaConsumer,
     /// One tenure of one partition.
@@ -21,28 +23,43 @@ pub enum Kind {
     ProjectActor,
     /// One fingerprint.
     IncidentActor,
+    /// Keeps the summarizers of a process; it is no part of the engine and may run without one.
+    SummarizerPool,
+    /// Explains one incident after the other.
+    AiSummarizer,
 }
 
 impl Kind {
     /// All kinds, parents before children.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::RootSupervisor,
         Self::Flusher,
+        Self::DeadLetterWriter,
         Self::KafkaConsumer,
         Self::PartitionRouter,
         Self::ProjectActor,
         Self::IncidentActor,
+        Self::SummarizerPool,
+        Self::AiSummarizer,
     ];
+
+    /// Whether there are so many of them that their deaths are kept together.
+    pub fn is_numerous(self) -> bool {
+        matches!(self, Self::ProjectActor | Self::IncidentActor)
+    }
 
     /// As it is shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RootSupervisor => "RootSupervisor",
             Self::Flusher => "Flusher",
+            Self::DeadLetterWriter => "DeadLetterWriter",
             Self::KafkaConsumer => "KafkaConsumer",
             Self::PartitionRouter => "PartitionRouter",
             Self::ProjectActor => "ProjectActor",
             Self::IncidentActor => "IncidentActor",
+            Self::SummarizerPool => "SummarizerPool",
+            Self::AiSummarizer => "AiSummarizer",
         }
     }
 }
@@ -54,6 +71,8 @@ pub enum ActorId {
     Root,
     /// The flusher.
     Flusher,
+    /// The way to the dead letters.
+    DeadLetters,
     /// The poll thread.
     Consumer,
     /// The router of a partition.
@@ -67,6 +86,10 @@ pub enum ActorId {
         /// Fingerprint.
         fingerprint: String,
     },
+    /// The pool of summarizers.
+    Summarizers,
+    /// A summarizer, by its number from 1.
+    Summarizer(u16),
 }
 
 impl ActorId {
@@ -75,10 +98,13 @@ impl ActorId {
         match self {
             Self::Root => Kind::RootSupervisor,
             Self::Flusher => Kind::Flusher,
+            Self::DeadLetters => Kind::DeadLetterWriter,
             Self::Consumer => Kind::KafkaConsumer,
             Self::Router(_) => Kind::PartitionRouter,
             Self::Project(_) => Kind::ProjectActor,
             Self::Incident { .. } => Kind::IncidentActor,
+            Self::Summarizers => Kind::SummarizerPool,
+            Self::Summarizer(_) => Kind::AiSummarizer,
         }
     }
 
@@ -95,8 +121,9 @@ impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind().as_str())?;
         match self {
-            Self::Root | Self::Flusher | Self::Consumer => Ok(()),
+            Self::Root | Self::Flusher | Self::DeadLetters | Self::Consumer | Self::Summarizers => Ok(()),
             Self::Router(partition) => write!(f, " {partition}"),
+            Self::Summarizer(number) => write!(f, " {number}"),
             Self::Project(project) => write!(f, " {project}"),
             Self::Incident { project, fingerprint } => write!(f, " {project}/{fingerprint}"),
         }
@@ -106,7 +133,8 @@ impl fmt::Display for ActorId {
 /// A text that names no actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an actor is named as `Flusher`, `PartitionRouter 3`, `ProjectActor <project>` or `IncidentActor <project>/<fingerprint>`"
+    "an actor is named as `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>` or \
+     `AiSummarizer 1`"
 )]
 pub struct NoSuchName;
 
@@ -120,7 +148,12 @@ impl FromStr for ActorId {
         let named = match kind {
             Kind::RootSupervisor => Self::Root,
             Kind::Flusher => Self::Flusher,
+            Kind::DeadLetterWriter => Self::DeadLetters,
             Kind::KafkaConsumer => Self::Consumer,
+            Kind::SummarizerPool => Self::Summarizers,
+            Kind::AiSummarizer => {
+                return key.parse().ok().filter(|number| *number > 0).map(Self::Summarizer).ok_or(NoSuchName);
+            }
             Kind::PartitionRouter => {
                 return key.parse().ok().filter(|number| *number >= 0).map(Self::Router).ok_or(NoSuchName);
             }
@@ -148,10 +181,13 @@ mod tests {
         for name in [
             "RootSupervisor",
             "Flusher",
+            "DeadLetterWriter",
             "KafkaConsumer",
             "PartitionRouter 3",
             "ProjectActor a b",
             "IncidentActor a/b/c",
+            "SummarizerPool",
+            "AiSummarizer 2",
         ] {
             let id: ActorId = name.parse().unwrap();
             assert_eq!(id.to_string(), name);
@@ -178,6 +214,8 @@ mod tests {
             "IncidentActor a",
             "IncidentActor a/",
             "IncidentActor /a",
+            "SummarizerPool 1",
+            "AiSummarizer 0",
         ] {
             assert_eq!(name.parse::<ActorId>(), Err(NoSuchName), "{name}");
         }

@@ -83,6 +83,7 @@ impl Observer {
             topic: parts.config.topic.clone(),
             alive: Kind::ALL.map(|kind| Living { kind, count: parts.chronicle.alive(kind) }).to_vec(),
             arbiters,
+            policies: parts.config.plan.view(),
         });
         let (total, mut deaths) = parts.chronicle.all_deaths();
         deaths.retain(|death| match death.actor.parse() {
@@ -91,7 +92,7 @@ impl Observer {
         });
         let is_there = parts.chronicle.alive(Kind::RootSupervisor) > 0 && !parts.controls.is_stopping();
         let state = if is_there { State::Running } else { State::Ended };
-        let mut all = vec![self.flusher(), assemble::consumer(&self.poll_glance())];
+        let mut all = vec![self.flusher(), self.consumer()];
         all.extend(tenures);
         let restarts = Restarts { count: total, budget: None, deaths: deaths.iter().map(assemble::death).collect() };
         ActorView { restarts, children: all, ..assemble::blank(&ActorId::Root, state, observed) }
@@ -102,7 +103,8 @@ impl Observer {
         match id {
             ActorId::Root => Some(self.view(incidents).await),
             ActorId::Flusher => Some(self.flusher()),
-            ActorId::Consumer => Some(assemble::consumer(&self.poll_glance())),
+            ActorId::DeadLetters => Some(self.dead_letters()),
+            ActorId::Consumer => Some(self.consumer()),
             ActorId::Router(partition) => {
                 let mut tenures = self.tenures();
                 tenures.retain(|tenure| tenure.partition == *partition);
@@ -110,6 +112,8 @@ impl Observer {
             }
             ActorId::Project(project) => self.child(id, project, "").await,
             ActorId::Incident { project, fingerprint } => self.child(id, project, fingerprint).await,
+            // Their pool shows them: it is there also where no engine is.
+            ActorId::Summarizers | ActorId::Summarizer(_) => None,
         }
     }
 
@@ -159,7 +163,24 @@ impl Observer {
     fn flusher(&self) -> ActorView {
         let glance = self.0.desk.glance();
         let mailbox = Mailbox { waiting: glance.under_way, capacity: FLUSHES };
-        assemble::flusher(glance, mailbox, self.0.chronicle.alive(Kind::Flusher) > 0)
+        let view = assemble::flusher(glance, mailbox, self.0.chronicle.alive(Kind::Flusher) > 0);
+        ActorView { children: vec![self.dead_letters()], ..self.with_restarts(&ActorId::Flusher, view) }
+    }
+
+    fn dead_letters(&self) -> ActorView {
+        let is_there = self.0.chronicle.alive(Kind::DeadLetterWriter) > 0;
+        let view = assemble::dead_letters(self.0.desk.letters(), is_there);
+        self.with_restarts(&ActorId::DeadLetters, view)
+    }
+
+    fn consumer(&self) -> ActorView {
+        self.with_restarts(&ActorId::Consumer, assemble::consumer(&self.poll_glance()))
+    }
+
+    /// With its deaths, and what is left of its budget. One that is not there, but may live again, is about to.
+    fn with_restarts(&self, id: &ActorId, view: ActorView) -> ActorView {
+        let (deaths, spec) = (self.0.chronicle.deaths(id), self.0.config.plan.of(id.kind()));
+        assemble::mortal(view, &deaths, spec.policy)
     }
 
     fn poll_glance(&self) -> PollGlance {
@@ -195,8 +216,8 @@ impl Observer {
             let report = if is_asked { timeout_at(deadline, answer).await.ok().and_then(Result::ok) } else { None };
             let tenure = Tenure {
                 topic: &self.0.config.topic,
-                deaths: self.0.chronicle.tenure_deaths(view.partition),
-                policy: self.0.config.tenure_restart,
+                deaths: self.0.chronicle.deaths(&ActorId::Router(view.partition)),
+                plan: &self.0.config.plan,
                 view,
                 report,
             };

@@ -22,8 +22,8 @@ use std::time::Duration;
 /// How long a request waits for the engine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// The first pause between two looks at the database; each is half as long again, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(4);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(4);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 macro_rules! command {
     ($(#[$doc:meta])* $name:ident, $kind:ident, $path:literal) => {
@@ -96,7 +96,7 @@ async fn give(request: &HttpRequest, id: &str, state: &CoreState, kind: CommandK
     }
 }
 
-async fn find(state: &CoreState, project_id: &str, id: &str) -> Result<IncidentRow, Problem> {
+pub(super) async fn find(state: &CoreState, project_id: &str, id: &str) -> Result<IncidentRow, Problem> {
     let absent = || Problem::not_found(format_args!("incident {}", shown(id)));
     if !is_incident_id(id) {
         return Err(absent());

@@ -21,6 +21,7 @@ use crate::error::Problem;
 use crate::openapi::Refusals;
 use actix_web::http::header::{CacheControl, CacheDirective};
 use actix_web::{HttpRequest, HttpResponse, get, web};
+use actors::summarizer::pool::PoolObserver;
 use actors::supervision::kind::{ActorId, Kind};
 use actors::supervision::observer::Observer;
 use actors::supervision::view::{Cursor, Selection};
@@ -48,6 +49,8 @@ pub struct SupervisionState {
     pub keys: Keys,
     /// The engine of this process; none if it runs elsewhere.
     pub observer: Option<Observer>,
+    /// The summarizers of this process; none if they run elsewhere.
+    pub summarizers: Option<PoolObserver>,
 }
 
 /// The living tree: every actor's state, box, restarts and last progress; partitions with offsets and lag, holes in the log,
@@ -74,17 +77,18 @@ async fn tree(request: HttpRequest, state: web::Data<SupervisionState>) -> Resul
         Some(view)
     };
     let (engine, known) = tokio::join!(engine, state.known(&sight));
-    if engine.is_none() && !known.database_answers {
+    let summarizers = state.summarizers.as_ref().map(PoolObserver::view);
+    if engine.is_none() && summarizers.is_none() && !known.database_answers {
         return Err(unavailable());
     }
     let known = known.beside(engine.as_ref());
     let collected_in_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(shown(&Supervision { collected_in_ms, engine, known }))
+    Ok(shown(&Supervision::new(collected_in_ms, engine, summarizers, known)))
 }
 
-/// One actor by its name: `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`;
-/// a slash may stand for the space. A project or an incident is asked itself; of a router, a page of its children is shown.
-/// Projects and incidents are those of the key's project, or all if the key has the scope operator.
+/// One actor by its name: `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`,
+/// `AiSummarizer 1`; a slash may stand for the space. A project or an incident is asked itself; of a router, a page of its
+/// children is shown. Projects and incidents are those of the key's project, or all if the key has the scope operator.
 #[utoipa::path(
     tag = "supervision",
     params(("actor" = String, Path, description = "The actor's `id`, as the tree shows it."), ActorParameters),
@@ -112,6 +116,7 @@ async fn actor(
         Some(observer) => sight.through(observer).actor(&id, incidents, projects).await,
         None => None,
     };
+    let living = living.or_else(|| state.summarizers.as_ref().and_then(|pool| pool.actor(&id)));
     let found = match living {
         Some(found) => Some(found),
         None => state.elsewhere(&id).await?,
@@ -138,6 +143,7 @@ fn shown(body: &impl serde::Serialize) -> HttpResponse {
 
 fn absent(id: &ActorId, has_engine: bool) -> Problem {
     let why = match id.kind() {
+        Kind::SummarizerPool | Kind::AiSummarizer => " in this process",
         _ if !has_engine => "; no engine runs in this process",
         Kind::IncidentActor | Kind::ProjectActor => " alive here; it is woken when its next record comes",
         _ => " in this process",

@@ -13,9 +13,31 @@ pub struct Supervision {
     pub collected_in_ms: u64,
     /// The engine of this process, from its root; null if it runs elsewhere.
     pub engine: Option<ActorView>,
+    /// The summarizers of this process, if no engine is there that they could be shown under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summarizers: Option<ActorView>,
     /// What the database knows, of every process's partitions.
     #[serde(flatten)]
     pub known: Known,
+}
+
+impl Supervision {
+    /// The whole picture: the summarizers stand under the root of the engine, if it is here.
+    pub fn new(
+        collected_in_ms: u64,
+        mut engine: Option<ActorView>,
+        summarizers: Option<ActorView>,
+        known: Known,
+    ) -> Self {
+        let summarizers = match &mut engine {
+            Some(engine) => {
+                engine.children.extend(summarizers);
+                None
+            }
+            None => summarizers,
+        };
+        Self { collected_in_ms, engine, summarizers, known }
+    }
 }
 
 /// What the database knows.

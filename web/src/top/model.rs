@@ -204,9 +204,10 @@ impl Model {
         for part in parts {
             match &part.observed {
                 Observed::Router(figures) => routers.push(self.router(part, figures)),
-                _ => others.push(other(part)),
+                _ => others.extend(family(part)),
             }
         }
+        others.extend(look.tree.summarizers.iter().flat_map(family));
         let away = look.tree.known.partitions.iter();
         let away = away.filter(|known| !routers.iter().any(|line| line.partition == Some(known.partition)));
         let away: Vec<Line> = away.map(elsewhere).collect();
@@ -312,11 +313,37 @@ fn root(view: &ActorView) -> Line {
     line
 }
 
+/// One of the few, and those below it.
+fn family(view: &ActorView) -> Vec<Line> {
+    let mut lines = vec![other(view)];
+    for child in &view.children {
+        let mut line = other(child);
+        let [name, ..] = &mut line.cells;
+        name.insert_str(0, "  ");
+        lines.push(line);
+    }
+    lines
+}
+
 fn other(view: &ActorView) -> Line {
     let note = match (&view.why, &view.observed) {
         (Some(why), _) => why.clone(),
         (None, Observed::Flusher(seen)) => format!("{} under way, {} durable", seen.under_way, count(seen.durable)),
         (None, Observed::Consumer(seen)) => format!("{}, round {}", seen.work, count(seen.rounds)),
+        (None, Observed::Summarizers(seen)) if seen.models.is_empty() => {
+            "no model, summaries are deterministic".to_owned()
+        }
+        (None, Observed::Summarizers(seen)) => format!("{} at work, asking {}", seen.busy, seen.models.join(", ")),
+        (None, Observed::Summarizer(seen)) => {
+            let doing = seen.incident_id.as_ref().map_or_else(|| "idle".to_owned(), |id| format!("on incident {id}"));
+            format!(
+                "{doing} for {}, {} jobs, {} calls, {} failures",
+                span(seen.since_ms),
+                seen.jobs,
+                seen.calls,
+                seen.failed
+            )
+        }
         (None, _) => String::new(),
     };
     bare(view, note)
