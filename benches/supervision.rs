@@ -136,7 +136,8 @@ async fn serve(topic: &str, database_url: &str, events: u64) -> anyhow::Result<(
     }
     let residents = engine.tenures().iter().map(|tenure| tenure.progress.residents()).sum();
     let keys = ::web::auth::Keys::new(database.clone());
-    let seen = ::web::supervision::SupervisionState { database, keys, observer: Some(engine.observer()) };
+    let seen =
+        ::web::supervision::SupervisionState { database, keys, observer: Some(engine.observer()), summarizers: None };
     let routes = move |config: &mut web::ServiceConfig| {
         config.configure(::web::supervision::routes(seen.clone()));
     };
