@@ -19,3 +19,4 @@ pub mod project;
 pub mod router;
 pub mod summarizer;
 pub mod supervision;
+pub mod unwatched;
