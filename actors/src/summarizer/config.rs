@@ -14,6 +14,10 @@ pub struct AiConfig {
     pub tokens_per_day: u32,
     /// `SIGNALS_AI_TOKENS_PER_INCIDENT`: tokens that one incident may cost in its life.
     pub tokens_per_incident: u32,
+    /// `SIGNALS_AI_POLL_SECONDS`: a worker that nobody wakes looks for jobs this often.
+    pub poll_seconds: u32,
+    /// `SIGNALS_AI_LEASE_SECONDS`: the job of a worker that gives no sign of life for so long goes to another one.
+    pub lease_seconds: u32,
     /// `SIGNALS_AI_FACTS_BYTES`: what a model is sent of an incident, in bytes of JSON; 4000 is the least.
     pub facts_bytes: usize,
     /// `SIGNALS_AI_REFRESH_SECONDS`: how often summaries are looked through for those whose incidents have changed.
@@ -28,6 +32,8 @@ impl Default for AiConfig {
             workers: 2,
             tokens_per_day: 1_000_000,
             tokens_per_incident: 40_000,
+            poll_seconds: 5,
+            lease_seconds: 120,
             facts_bytes: super::facts::bound::USUAL_BYTES,
             refresh_seconds: 15,
             rest_seconds: 60,
@@ -62,8 +68,8 @@ impl From<&AiConfig> for PoolConfig {
     fn from(config: &AiConfig) -> Self {
         Self {
             workers: config.workers.max(1),
-            poll: Duration::from_secs(5),
-            lease: Duration::from_secs(120),
+            poll: Duration::from_secs(config.poll_seconds.max(1).into()),
+            lease: Duration::from_secs(config.lease_seconds.max(1).into()),
             first_delay: Duration::from_secs(5),
             longest_delay: Duration::from_secs(120),
             facts_bytes: config.facts_bytes,

@@ -54,6 +54,7 @@ struct Seen {
     desks: Vec<(u16, Arc<Desk>)>,
     models: Vec<String>,
     tree: Tree,
+    rounds: AtomicU64,
     refreshed: AtomicU64,
     last_error: Mutex<Option<String>>,
 }
@@ -71,6 +72,7 @@ impl SummarizerPool {
             desks: numbers.map(|number| (number, Arc::default())).collect(),
             models: model.as_ref().map_or_else(Vec::new, |model| model.models().to_vec()),
             tree,
+            rounds: AtomicU64::new(0),
             refreshed: AtomicU64::new(0),
             last_error: Mutex::default(),
         });
@@ -161,6 +163,7 @@ impl Keeper {
                 tracing::warn!(error, "cannot look after the summaries, will try again");
             }
             *self.seen.last_error.lock().unwrap_or_else(PoisonError::into_inner) = looked.err();
+            self.seen.rounds.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
                 () = tokio::time::sleep(self.tools.config.refresh) => {}
                 changed = stop.changed() => if changed.is_err() { break },
@@ -201,6 +204,7 @@ impl PoolObserver {
         let observed = Observed::Summarizers(SummarizersView {
             models: seen.models.clone(),
             busy: glances.iter().filter(|(_, glance)| glance.job.is_some()).count(),
+            rounds: seen.rounds.load(Ordering::Relaxed),
             refreshed: seen.refreshed.load(Ordering::Relaxed),
             last_error: last_error.clone(),
         });

@@ -159,6 +159,8 @@ pub struct SummarizersView {
     pub models: Vec<String>,
     /// Summarizers at work on an incident.
     pub busy: usize,
+    /// Times that the summaries were looked through.
+    pub rounds: u64,
     /// Summaries that were asked for again because their incidents had changed.
     pub refreshed: u64,
     /// Why the last look for such, or for jobs whose workers vanished, failed.
