@@ -14,12 +14,15 @@
     reason = "tests"
 )]
 
+mod ai_workers;
 mod api;
 mod chance;
 mod conformance;
 mod engine_killed;
 mod kill9;
 mod load;
+#[path = "../../../actors/tests/support/model_server.rs"]
+mod model_server;
 mod outages;
 mod program;
 mod proof;
