@@ -6,7 +6,7 @@ use crate::consumer::tenures::TenureView;
 use crate::dead_letter::DeadLetter;
 use crate::supervision::child::ExitReason;
 use crate::supervision::kind::Kind;
-use schema::flush::{Committed, FlushBatch, FlushError};
+use schema::flush::FlushBatch;
 use schema::instrument::{Counter, Gauge, Histogram};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -162,7 +162,8 @@ pub(crate) struct FlushMeters {
     size: Histogram,
     rows: Histogram,
     durable: Histogram,
-    refused: Counter,
+    /// See [`flushes_refused`].
+    pub refused: Counter,
     /// See [`flush_retries`].
     pub retries: Counter,
 }
@@ -179,18 +180,8 @@ impl FlushMeters {
         }
     }
 
-    /// A flush came to its end.
-    pub(crate) fn note(
-        &self,
-        batch: &FlushBatch,
-        records: usize,
-        took: Duration,
-        done: &Result<Committed, FlushError>,
-    ) {
-        if done.is_err() {
-            self.refused.increment(1);
-            return;
-        }
+    /// A flush became durable.
+    pub(crate) fn note(&self, batch: &FlushBatch, records: usize, took: Duration) {
         self.duration.record(took);
         self.size.record(figure(records));
         self.rows.record(figure(batch.rows()));

@@ -88,10 +88,11 @@ impl Load {
     /// Everything is exactly as if nothing had happened.
     async fn check(&self) {
         let rig = &self.rig;
-        let incidents = "SELECT project_id AS a, fingerprint AS b, sum(event_count)::bigint AS n FROM incidents GROUP BY 1, 2";
+        let incidents =
+            "SELECT project_id AS a, fingerprint AS b, sum(event_count)::bigint AS n FROM incidents GROUP BY 1, 2";
         assert_eq!(rig.rows(incidents).await, self.incidents);
-        let minutes = "SELECT project_id AS a, fingerprint AS b, sum(value)::bigint AS n FROM metrics_bucket \
-                       WHERE metric_name = 'errors' GROUP BY 1, 2";
+        let minutes =
+            "SELECT project_id AS a, fingerprint AS b, sum(value)::bigint AS n FROM trend_minutes GROUP BY 1, 2";
         assert_eq!(rig.rows(minutes).await, self.incidents);
         let ledger = "SELECT project_id AS a, outcome AS b, sum(events)::bigint AS n FROM ledger GROUP BY 1, 2";
         let ledger = rig.rows(ledger).await;

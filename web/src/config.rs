@@ -77,6 +77,10 @@ pub struct SignalsConfig {
     /// `SIGNALS_DATABASE_CONNECTIONS`: connections to PostgreSQL that this process may hold.
     #[serde(default = "connections")]
     pub database_connections: usize,
+    /// `SIGNALS_SHUTDOWN_GRACE`: seconds that a process told to end goes on serving while `/readyz` says that it wants no
+    /// more, so that whoever sends it requests can turn away; 0 if unset.
+    #[serde(default)]
+    pub shutdown_grace: u64,
 }
 
 fn data_dir() -> PathBuf {

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use web::ai::AiCommand;
 use web::config::{SignalsConfig, section};
 use web::dlq::{DeadLetterTopic, DlqCommand};
 use web::keys::KeysCommand;
@@ -55,6 +56,9 @@ enum Command {
     /// Fingerprints whose records are not tried any more.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// Summaries.
+    #[command(subcommand)]
+    Ai(AiCommand),
     /// Send synthetic events; with --verify, prove that each was counted.
     Traffic(traffic::TrafficArgs),
     /// Send recorded events again.
@@ -102,6 +106,11 @@ async fn run_command() -> anyhow::Result<ExitCode> {
             let database = schema::database::pool(&Stack::found_database()?, 1)?;
             let log = || Ok(LogWriter::new(Stack::found_log()?, schema::names::RAW_TOPIC)?);
             web::quarantine::run(command, &database, log, &mut std::io::stdout()).await?;
+        }
+        Command::Ai(AiCommand::Rerun { incident, model }) => {
+            let database = schema::database::pool(&Stack::found_database()?, 1)?;
+            let rerun = run::rerun(&database, &incident, model.as_deref()).await?;
+            web::ai::show_difference(rerun.before.as_ref(), &rerun.after, &mut std::io::stdout())?;
         }
         Command::Traffic(mut arguments) => {
             default_key(&mut arguments.target)?;

@@ -137,6 +137,8 @@ mod tests {
             ("/v1/incidents/{id}/investigate", "post", "write"),
             ("/v1/incidents/{id}/resolve", "post", "write"),
             ("/v1/incidents/{id}/reopen", "post", "write"),
+            ("/v1/quarantine", "get", "read"),
+            ("/v1/quarantine/{fingerprint}/lift", "post", "admin"),
             ("/v1/supervision", "get", "admin"),
             ("/v1/supervision/{actor}", "get", "admin"),
             ("/v1/metrics/overview", "get", "read"),

@@ -21,8 +21,10 @@ use actors::config::EngineConfig;
 use actors::summarizer::config::AiConfig;
 use actors::summarizer::model::{ModelClient, ModelConfig};
 use actors::summarizer::pool::{JobsQueued, SummarizerPool};
+use actors::summarizer::rerun::{self, Rerun};
 use actors::supervision::root::Engine;
 use anyhow::Context;
+use futures_util::future::join_all;
 use schema::database::{Database, DatabaseConfig};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -30,10 +32,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Seconds that requests under way may take once the process is told to end.
-const SHUTDOWN_SECONDS: u64 = 5;
-/// How long the log may be away at the start before we give up.
-const LOG_PATIENCE: Duration = Duration::from_secs(60);
+/// Seconds that requests under way may take once the process is told to end. With the last report or the last flushes,
+/// whichever takes longer, a process ends within ten, whatever server is away.
+const SHUTDOWN_SECONDS: u64 = 3;
+/// How long the database and the log may be away at the start before we give up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two attempts to reach them.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Where a process without other HTTP servers serves its health and metrics, unless `SIGNALS_METRICS_PORT` says.
 const METRICS_PORT: u16 = 3003;
@@ -54,6 +59,7 @@ pub enum Role {
 /// What runs in this process, to be ended in the opposite order of its start.
 struct Running {
     probes: Probes,
+    grace: Duration,
     servers: Vec<ServerHandle>,
     engine: Option<Engine>,
     summarizers: Option<SummarizerPool>,
@@ -105,18 +111,31 @@ fn needs_log(roles: &[Role]) -> bool {
     roles.iter().any(|role| *role != Role::AiWorker)
 }
 
-/// Schema and topics, as often as one likes.
+/// Schema and topics, as often as one likes. Servers that are still starting, as they are when everything starts at
+/// once, are waited for.
 async fn prepare(stack: &Stack) -> anyhow::Result<()> {
-    migrate(stack.database.clone()).await?;
-    let deadline = std::time::Instant::now() + LOG_PATIENCE;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while let Err(error) = migrate(stack.database.clone()).await {
+        if !is_away(&error) || std::time::Instant::now() > deadline {
+            return Err(error);
+        }
+        tracing::warn!(error = format!("{error:#}"), "the database is not ready, will try again");
+        tokio::time::sleep(PAUSE).await;
+    }
     while let Err(error) = topics::ensure(&stack.kafka, stack.layout).await {
         if std::time::Instant::now() > deadline {
             return Err(error).context("the log does not answer");
         }
         tracing::warn!(%error, "the log is not ready, will try again");
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(PAUSE).await;
     }
     Ok(())
+}
+
+/// Whether a migration failed because the server was not there; it says in words alone that it refuses a password.
+fn is_away(error: &anyhow::Error) -> bool {
+    let refused = error.chain().find_map(|cause| cause.downcast_ref::<diesel::ConnectionError>());
+    refused.is_some_and(|refused| !refused.to_string().contains("authentication failed"))
 }
 
 /// On a runtime of its own: diesel's migrations need one with several threads, actix has one with one.
@@ -141,7 +160,7 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     if needs_log(roles) {
         probes = probes.add_log(&stack.kafka, schema::names::RAW_TOPIC)?;
     }
-    let mut running = Running::new(&probes);
+    let mut running = Running::new(&probes, Duration::from_secs(config.shutdown_grace));
     let jobs_queued = JobsQueued::default();
     if roles.contains(&Role::Engine) {
         let engine = EngineConfig {
@@ -194,6 +213,10 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
 /// A model is asked if the environment names one.
 fn summarizers(database: Database, jobs_queued: JobsQueued) -> anyhow::Result<SummarizerPool> {
     let config: AiConfig = section("SIGNALS_AI_")?;
+    Ok(SummarizerPool::start(database, model()?, (&config).into(), jobs_queued))
+}
+
+fn model() -> anyhow::Result<Option<ModelClient>> {
     let model = ModelConfig::from_sections(section("GRADIENT_")?, &section("SIGNALS_AI_")?)?;
     match &model {
         Some(model) => {
@@ -201,8 +224,16 @@ fn summarizers(database: Database, jobs_queued: JobsQueued) -> anyhow::Result<Su
         }
         None => tracing::info!("no model is named: summaries are made of the facts by rules"),
     }
-    let model = model.map(|model| ModelClient::new(&model)).transpose()?;
-    Ok(SummarizerPool::start(database, model, (&config).into(), jobs_queued))
+    Ok(model.map(|model| ModelClient::new(&model)).transpose()?)
+}
+
+/// Explains an incident once more, with this model or as configured; see [`rerun::rerun`].
+///
+/// # Errors
+/// A sentence for the person who asked.
+pub async fn rerun(database: &Database, incident_id: &str, named: Option<&str>) -> anyhow::Result<Rerun> {
+    let config: AiConfig = section("SIGNALS_AI_")?;
+    Ok(rerun::rerun(database, model()?.as_ref(), &(&config).into(), incident_id, named).await?)
 }
 
 /// What every server shows besides its own routes.
@@ -226,9 +257,10 @@ fn beside_engine(
 }
 
 impl Running {
-    fn new(probes: &Probes) -> Self {
+    fn new(probes: &Probes, grace: Duration) -> Self {
         Self {
             probes: probes.clone(),
+            grace,
             servers: Vec::new(),
             engine: None,
             summarizers: None,
@@ -281,32 +313,47 @@ impl Running {
         found.map_or_else(String::new, |(_, address)| format!("http://{address}"))
     }
 
-    /// No longer ready, no new requests, last flush, leave the group.
+    /// No new requests; then the last report and, at the same time, the last flushes; the group is left.
     async fn stop(self) {
-        self.probes.end();
-        for server in self.servers {
-            server.stop(true).await;
-        }
-        if let Some(reporter) = self.reporter {
-            reporter.stop().await;
-        }
-        if let Some(summarizers) = self.summarizers {
-            summarizers.stop().await;
-        }
-        if let Some(engine) = self.engine {
-            engine.stop().await;
-        }
+        join_all(self.servers.iter().map(|server| server.stop(true))).await;
+        let report = async {
+            if let Some(reporter) = self.reporter {
+                reporter.stop().await;
+            }
+        };
+        let summarize = async {
+            if let Some(summarizers) = self.summarizers {
+                summarizers.stop().await;
+            }
+        };
+        let flush = async {
+            if let Some(engine) = self.engine {
+                engine.stop().await;
+            }
+        };
+        tokio::join!(report, summarize, flush);
     }
 }
 
 /// Runs until a signal comes or the engine gives up, then ends everything in order.
 async fn until_told(mut running: Running) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tracing::info!(addresses = ?running.addresses, "signals has started");
     let death = tokio::select! {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
         death = failed(&mut running.engine) => Some(death),
     };
+    running.probes.end();
+    if death.is_none() && !running.grace.is_zero() {
+        tracing::info!(grace = ?running.grace, "told to end: no longer ready, serving until the grace period is over");
+        tokio::select! {
+            () = tokio::time::sleep(running.grace) => {}
+            // Told twice, it does not wait.
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
     running.stop().await;
     // The durable rows and the log hold everything: the next start goes on from there.
     match death {

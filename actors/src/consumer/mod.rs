@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod controls;
 pub mod decode;
+pub mod ends;
 pub mod poll_thread;
 pub mod progress;
 mod rebalance;

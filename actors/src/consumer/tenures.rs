@@ -3,12 +3,14 @@
 
 use super::batch::RecordBatch;
 use super::controls::{Controls, Work};
+use super::ends::{TenureEnded, how_it_ended};
 use super::progress::Progress;
 use crate::config::{Database, EngineConfig};
 use crate::failpoint::{self, Point};
 use crate::flusher::door::FlusherDoor;
 use crate::flusher::retry::Patience;
-use crate::router::actor::{Means, PartitionRouter, TenureError, Title};
+use crate::router::actor::{Means, PartitionRouter, Title};
+use crate::router::convicts::Convicts;
 use crate::router::dedupe::DedupeWindow;
 use crate::router::report::{QUESTIONS, Questions};
 use crate::supervision::child::{Ended, ExitReason};
@@ -20,6 +22,7 @@ use futures_util::FutureExt;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use schema::checkpoint::{Rewind, Tenure};
 use std::collections::HashMap;
+use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::time::{Duration, Instant};
@@ -27,31 +30,13 @@ use tokio::sync::mpsc;
 
 /// How long a revoked tenure may take for its last flush; after that the fence protects the next owner.
 const LAST_FLUSH: Duration = Duration::from_secs(8);
+/// The same when the whole engine ends: whoever told it to will not wait for long.
+const VERY_LAST_FLUSH: Duration = Duration::from_secs(4);
 /// How long the broker may take to tell a partition's bounds.
 const WATERMARKS: Duration = Duration::from_secs(5);
 
 /// The epoch of a tenure that died before it had one; the database's begin at 1.
 const STILLBORN: i64 = -1;
-
-/// How a tenure ended.
-#[derive(Debug)]
-pub struct TenureEnded {
-    /// Partition.
-    pub partition: i32,
-    /// Its fencing token.
-    pub epoch: i64,
-    /// Why.
-    pub reason: ExitReason,
-    /// What there is to say about it.
-    pub words: String,
-}
-
-impl TenureEnded {
-    /// For its guardian.
-    pub fn ended(&self) -> Ended {
-        Ended { reason: self.reason, words: self.words.clone() }
-    }
-}
 
 struct Running {
     epoch: i64,
@@ -99,13 +84,14 @@ pub struct Tenures {
     config: Arc<EngineConfig>,
     links: Links,
     running: Mutex<HashMap<i32, Running>>,
+    convicts: Mutex<HashMap<i32, Convicts>>,
     ends: (blocking::Sender<TenureEnded>, Mutex<blocking::Receiver<TenureEnded>>),
 }
 
 impl Tenures {
     pub(crate) fn new(config: Arc<EngineConfig>, links: Links) -> Self {
         let (tell, told) = blocking::channel();
-        Self { config, links, running: Mutex::default(), ends: (tell, Mutex::new(told)) }
+        Self { config, links, running: Mutex::default(), convicts: Mutex::default(), ends: (tell, Mutex::new(told)) }
     }
 
     /// Where the records of a partition go now; none if it is not ours.
@@ -165,9 +151,9 @@ impl Tenures {
             progress: progress.unwrap_or_else(|| Arc::new(Progress::starting_at(0))),
         };
         self.lock().insert(partition, running);
-        let (reason, words) = (ExitReason::Panicked, panics::last_message());
+        let ended = Ended::panicked(panics::last_message());
         // The poll thread is gone only when everything ends.
-        let _ = self.ends.0.send(TenureEnded { partition, epoch: STILLBORN, reason, words });
+        let _ = self.ends.0.send(TenureEnded::new(partition, STILLBORN, ended));
     }
 
     fn try_begin(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Option<i64> {
@@ -246,6 +232,7 @@ impl Tenures {
         let (questions, asked) = mpsc::channel(QUESTIONS);
         let (partition, epoch) = (title.partition, title.epoch);
         let progress = Arc::new(Progress::starting_at(title.next_offset));
+        let convicts = self.convicts(partition, title.next_offset);
         tracing::info!(partition, epoch, next_offset = title.next_offset, "tenure begins");
         let turn = usize::try_from(partition).unwrap_or(0) % self.links.arbiters.len().max(1);
         let (config, links, tell) = (Arc::clone(&self.config), self.links.clone(), self.ends.0.clone());
@@ -254,16 +241,14 @@ impl Tenures {
         self.lock().insert(partition, running);
         let life = async move {
             let Links { database, flusher, tree, .. } = links;
-            let router = PartitionRouter::new(title, Means { config, database, flusher, progress, tree });
+            let router = PartitionRouter::new(title, Means { config, database, flusher, progress, tree, convicts });
             let ended = AssertUnwindSafe(router.run(records, asked)).catch_unwind().await;
-            let (reason, words) = exit_reason(partition, ended);
             // The poll thread is gone only when everything ends.
-            let _ = tell.send(TenureEnded { partition, epoch, reason, words });
+            let _ = tell.send(how_it_ended(partition, epoch, ended));
         };
         let spawned = self.links.arbiters.get(turn).is_some_and(|arbiter| arbiter.spawn(life));
         if !spawned {
-            let words = "its arbiter has ended".to_owned();
-            let _ = self.ends.0.send(TenureEnded { partition, epoch, reason: ExitReason::Failed, words });
+            let _ = self.ends.0.send(TenureEnded::new(partition, epoch, Ended::failed("its arbiter has ended")));
         }
     }
 
@@ -275,10 +260,28 @@ impl Tenures {
             let mut running = self.lock();
             if let Some(tenure) = running.get_mut(&end.partition).filter(|tenure| tenure.epoch == end.epoch) {
                 tenure.inbox = None;
-                dead.push(end);
+                drop(running);
+                dead.push(self.learn(end));
             }
         }
         dead
+    }
+
+    /// Keeps what a tenure has learned for the next one. If that is no progress, the tenure has failed like any other.
+    fn learn(&self, mut end: TenureEnded) -> TenureEnded {
+        let mut convicts = self.convicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !end.convictions.is_empty() && !convicts.entry(end.partition).or_default().add(take(&mut end.convictions)) {
+            end.reason = ExitReason::Failed;
+        }
+        end
+    }
+
+    fn convicts(&self, partition: i32, next_offset: i64) -> Convicts {
+        let mut all = self.convicts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = all.remove(&partition) else { return Convicts::default() };
+        let known = Convicts::from_offset(known.all(), next_offset);
+        all.insert(partition, known.clone());
+        known
     }
 
     /// Whether this partition's tenure is alive, or waits for its restart; none if the partition is not ours.
@@ -292,7 +295,8 @@ impl Tenures {
         // As at the beginning: whatever happens here, librdkafka must get its partitions back.
         let ended = catch_unwind(AssertUnwindSafe(|| {
             failpoint::hit(Point::Revoke);
-            self.await_ends(self.take_out(partitions));
+            let patience = if partitions.is_some() { LAST_FLUSH } else { VERY_LAST_FLUSH };
+            self.await_ends(self.take_out(partitions), patience);
         }));
         if ended.is_err() {
             let words = panics::last_message();
@@ -312,7 +316,7 @@ impl Tenures {
                 awaited.insert(*partition, running.epoch);
             }
         }
-        self.await_ends(awaited);
+        self.await_ends(awaited, LAST_FLUSH);
         retired
     }
 
@@ -327,8 +331,8 @@ impl Tenures {
         out.collect()
     }
 
-    fn await_ends(&self, mut awaited: HashMap<i32, i64>) {
-        let deadline = Instant::now() + LAST_FLUSH;
+    fn await_ends(&self, mut awaited: HashMap<i32, i64>, patience: Duration) {
+        let deadline = Instant::now() + patience;
         let ends = self.ends.1.lock().unwrap_or_else(PoisonError::into_inner);
         let mut others = Vec::new();
         while !awaited.is_empty() {
@@ -351,19 +355,4 @@ impl Tenures {
 fn mailbox(inbox: &mpsc::Sender<RecordBatch>) -> Mailbox {
     let capacity = inbox.max_capacity();
     Mailbox { waiting: capacity.saturating_sub(inbox.capacity()), capacity }
-}
-
-fn exit_reason(partition: i32, ended: std::thread::Result<Result<(), TenureError>>) -> (ExitReason, String) {
-    match ended {
-        Ok(Ok(())) => (ExitReason::Finished, String::new()),
-        Ok(Err(error @ TenureError::Refused(_))) => {
-            tracing::warn!(partition, %error, "the partition has another owner");
-            (ExitReason::Revoked, error.to_string())
-        }
-        Ok(Err(error)) => {
-            tracing::error!(partition, %error, "a tenure failed");
-            (ExitReason::Failed, error.to_string())
-        }
-        Err(_) => (ExitReason::Panicked, panics::last_message()),
-    }
 }

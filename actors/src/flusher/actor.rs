@@ -1,9 +1,11 @@
 //! The actor: takes a flush, tries it until it is durable or refused for good.
 
 use super::desk::{Desk, Entry};
+use super::failure::Failure;
 use super::lateness;
-use super::messages::{Answer, Cut, Flush};
+use super::messages::{Answer, Conviction, Cut, Flush, Refusal};
 use super::retry::Patience;
+use super::trial::{self, Refused, Rehearsal, Verdict};
 use crate::config::Database;
 use crate::dead_letter::DeadLetterWriter;
 use crate::failpoint::{self, Point};
@@ -13,7 +15,7 @@ use crate::supervision::chronicle::Alive;
 use crate::supervision::panics;
 use actix::{Actor, Context, Handler};
 use futures_util::FutureExt;
-use schema::flush::FlushError;
+use schema::flush::{FlushBatch, FlushError};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +24,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// Flushes that may wait; each partition has at most one.
 pub(crate) const MAILBOX: usize = 1_024;
+
+/// A refusal that may be for the content is believed the second time, and looked into again after so many more.
+const TRIAL_EVERY: u32 = 16;
+const FIRST_TRIAL: u32 = 2;
 
 /// What a Flusher works with. All of it outlives the Flusher.
 #[derive(Clone)]
@@ -114,8 +120,11 @@ impl Work {
         buried(letters);
         cut.note_letters_sent();
         let done = self.commit(cut, entry).await;
-        self.meters.note(&cut.batch, cut.measures.records, began.elapsed(), &done);
+        if let Err(Refusal::Fence(_)) = &done {
+            self.meters.refused.increment(1);
+        }
         if done.is_ok() {
+            self.meters.note(&cut.batch, cut.measures.records, began.elapsed());
             if !cut.batch.opened.is_empty() {
                 self.jobs_queued.notify_one();
             }
@@ -127,29 +136,71 @@ impl Work {
     }
 
     /// Tries the same batch again until the database has it or the fence refuses it: a later flush can never overtake a
-    /// failed one.
+    /// failed one. If the database refuses it again and again for what seems to be its content, it is put on trial.
     async fn commit(&self, cut: &Cut, entry: &Entry) -> Answer {
         let mut wait = Patience::default();
+        let mut cleaned = None;
+        let mut suspicions: u32 = 0;
         loop {
-            let failed = match self.try_commit(cut).await {
+            let failure = match self.try_commit(cleaned.as_deref().unwrap_or(&cut.batch)).await {
                 Ok(answer) => return answer,
-                Err(failed) => failed,
+                Err(failure) => failure,
             };
-            entry.failed(&failed);
+            let words = failure.to_string();
+            entry.failed(&words);
             self.meters.retries.increment(1);
-            wait.after(&failed, "a flush failed, will try again").await;
+            if failure.is_suspicious() {
+                suspicions = suspicions.saturating_add(1);
+                if suspicions % TRIAL_EVERY == FIRST_TRIAL {
+                    match self.hold_trial(&cut.batch).await {
+                        Verdict::Cleaned(batch, convictions) => {
+                            self.tell(&convictions, "a sample is kept without its words");
+                            cleaned = Some(batch);
+                            continue;
+                        }
+                        Verdict::Guilty(convictions) => {
+                            self.tell(&convictions, "records are dead letters");
+                            return Err(Refusal::Content(convictions));
+                        }
+                        Verdict::NobodyIsGuilty => {}
+                    }
+                }
+            }
+            wait.after(&words, "a flush failed, will try again").await;
+        }
+    }
+
+    fn tell(&self, convictions: &[Conviction], what: &'static str) {
+        for Conviction { project, fingerprint, from_offset, to_offset, reason } in convictions {
+            tracing::error!(project, fingerprint, from_offset, to_offset, reason, "{what}");
         }
     }
 
     /// An error is one after which the same batch may be tried again.
-    async fn try_commit(&self, cut: &Cut) -> Result<Answer, String> {
-        failpoint::pass(Point::FlushBeforeCommit).await.map_err(|struck| struck.to_string())?;
-        let mut connection = self.database.get().await.map_err(|error| error.to_string())?;
-        let answer = match schema::flush::commit(&mut connection, &cut.batch).await {
-            Err(FlushError::Database(error)) => return Err(error.to_string()),
-            answer => answer,
+    async fn try_commit(&self, batch: &FlushBatch) -> Result<Answer, Failure> {
+        failpoint::pass(Point::FlushBeforeCommit).await?;
+        let mut connection = self.database.get().await.map_err(|error| Failure::Away(error.to_string()))?;
+        let answer = match schema::flush::commit(&mut connection, batch).await {
+            Err(FlushError::Database(error)) => return Err(Failure::Refused(error)),
+            answer => answer.map_err(Refusal::from),
         };
-        failpoint::pass(Point::FlushAfterCommit).await.map_err(|struck| struck.to_string())?;
+        failpoint::pass(Point::FlushAfterCommit).await?;
         Ok(answer)
+    }
+
+    async fn hold_trial(&self, batch: &FlushBatch) -> Verdict {
+        let Ok(mut connection) = self.database.get().await else { return Verdict::NobodyIsGuilty };
+        trial::hold(batch, async |part| {
+            let refused = match schema::flush::rehearse(&mut connection, part).await {
+                Ok(()) => return Rehearsal::Passes,
+                Err(FlushError::Database(error)) => Failure::Refused(error),
+                Err(FlushError::StaleTenure { .. }) => return Rehearsal::Away,
+            };
+            if !refused.is_suspicious() {
+                return Rehearsal::Away;
+            }
+            Rehearsal::Fails(Refused { words: refused.to_string(), is_constraint: refused.is_constraint() })
+        })
+        .await
     }
 }

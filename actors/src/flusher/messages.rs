@@ -9,7 +9,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::oneshot;
 
 /// What comes of a flush.
-pub type Answer = Result<Committed, FlushError>;
+pub type Answer = Result<Committed, Refusal>;
+
+/// Why a flush will never be durable as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The fence: the partition has another owner.
+    #[error(transparent)]
+    Fence(#[from] FlushError),
+    /// The database refuses what some of its records say. Without them it would take it.
+    #[error("the database refuses what is in a flush: {}", .0.first().map_or("", |first| &first.reason))]
+    Content(Vec<Conviction>),
+}
+
+/// Whose records of a flush the database refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conviction {
+    /// Project.
+    pub project: String,
+    /// Fingerprint; empty for all that the project sent.
+    pub fingerprint: String,
+    /// From this offset on...
+    pub from_offset: i64,
+    /// ...to before this one.
+    pub to_offset: i64,
+    /// A sentence with the database's words.
+    pub reason: String,
+}
 
 /// Make this durable. Sent by a PartitionRouter that has no other flush on its way; a full box hands it back and the
 /// router waits.

@@ -6,6 +6,7 @@
 use super::admission::Rows;
 use super::barrier::{BarrierPolicy, Pressure};
 use super::book::Book;
+use super::convicts::Convicts;
 use super::cut::Gathered;
 use super::dedupe::DedupeWindow;
 use super::flight::{InFlight, landed};
@@ -21,7 +22,7 @@ use crate::consumer::batch::RecordBatch;
 use crate::consumer::progress::{Progress, Step};
 use crate::failpoint::{self, Point};
 use crate::flusher::door::{FlusherDoor, NoFlusher};
-use crate::flusher::messages::Cut;
+use crate::flusher::messages::{Cut, Refusal};
 use crate::incident::actor::{IncidentActor, LogPlace};
 use crate::incident::messages::{Portrait as IncidentPortrait, Record, Snapshot};
 use crate::metrics::RouterMeters;
@@ -30,7 +31,7 @@ use crate::project::messages::{Minutes, Observation, Portrait as ProjectPortrait
 use crate::supervision::chronicle::{Alive, Chronicle};
 use crate::supervision::guardian::Tree;
 use crate::supervision::kind::Kind;
-use schema::flush::{CheckpointAdvance, FlushError, Guards};
+use schema::flush::{CheckpointAdvance, Guards};
 use schema::snapshot::{IncidentSnapshot, LogGap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,9 +56,9 @@ impl Child for ProjectActor {
 /// Why a tenure ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum TenureError {
-    /// The fence.
+    /// The fence, or the database for what is in a flush.
     #[error(transparent)]
-    Refused(#[from] FlushError),
+    Refused(#[from] Refusal),
     /// Flusher after Flusher died with the same flush in hand.
     #[error("flusher after flusher died of the same flush")]
     FlusherDied,
@@ -102,6 +103,8 @@ pub struct Means {
     pub progress: Arc<Progress>,
     /// Where births and deaths are entered, and what follows them.
     pub tree: Tree,
+    /// What earlier tenures have learned.
+    pub convicts: Convicts,
 }
 
 /// The router of one partition.
@@ -132,13 +135,16 @@ pub struct PartitionRouter {
 impl PartitionRouter {
     /// A router that owns the partition from `title.next_offset` on.
     pub fn new(title: Title, means: Means) -> Self {
-        let Means { config, database, flusher, progress, tree } = means;
+        let Means { config, database, flusher, progress, tree, convicts } = means;
         let chronicle = Arc::clone(&tree.chronicle);
+        let (quarantine, book) = (Quarantine::new(config.quarantine), Book::new(config.limits));
         let window = DedupeWindow::new(config.dedupe_records, config.dedupe_age_ms);
+        let mut sorter = Sorter::new(title.partition, window, quarantine, book);
+        sorter.convicts = convicts;
         Self {
             position: title.next_offset,
             place: Arc::new(LogPlace { topic: title.topic.to_string(), partition: title.partition }),
-            sorter: Sorter::new(title.partition, window, Quarantine::new(config.quarantine), Book::new(config.limits)),
+            sorter,
             meters: RouterMeters::of(title.partition),
             title,
             config,

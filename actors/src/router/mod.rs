@@ -7,6 +7,7 @@ pub mod actor;
 mod admission;
 pub mod barrier;
 pub mod book;
+pub mod convicts;
 pub mod cut;
 pub mod dedupe;
 mod delivery;

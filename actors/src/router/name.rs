@@ -1,7 +1,7 @@
 //! The name of a child as its router keeps it: once, and small. There may be 100,000 of them.
 
-use hashbrown::{Equivalent, HashSet, HashTable};
 use hashbrown::DefaultHashBuilder;
+use hashbrown::{Equivalent, HashSet, HashTable};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
@@ -68,6 +68,11 @@ pub(super) struct Name {
 }
 
 impl Name {
+    /// Whether it is the project's.
+    pub(super) fn is_of(&self, project: &str) -> bool {
+        *self.project == *project
+    }
+
     /// As it is written.
     pub(super) fn key(&self) -> Key {
         (Box::from(&*self.project), self.fingerprint.text())

@@ -12,6 +12,7 @@ use crate::supervision::chronicle;
 use crate::supervision::kind::{ActorId, Kind};
 use crate::supervision::mail::Death;
 use crate::supervision::view::{Cursor, Selection};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,6 +31,8 @@ pub enum Question {
         incidents: Selection,
         /// Which projects to list.
         projects: Selection,
+        /// Whose; all if none.
+        only: Option<Arc<str>>,
         /// Where the answer goes.
         reply: oneshot::Sender<Report>,
     },
@@ -111,12 +114,18 @@ impl PartitionRouter {
         match question {
             // Whoever asked has lost patience.
             Question::Report { reply, .. } if reply.is_closed() => {}
-            Question::Report { incidents, projects, reply } => {
+            Question::Report { incidents, projects, only, reply } => {
                 let report = Report {
                     flush: self.in_flight.as_ref().map(|flush| flush.began.elapsed()),
                     last_cost: self.last_cost,
-                    incidents: residents(&self.incidents, incidents, self.strikes.used(Kind::IncidentActor)),
-                    projects: residents(&self.projects, projects, self.strikes.used(Kind::ProjectActor)),
+                    incidents: Residents {
+                        used: self.strikes.used(Kind::IncidentActor),
+                        ..residents(&self.incidents, incidents, only.as_deref())
+                    },
+                    projects: Residents {
+                        used: self.strikes.used(Kind::ProjectActor),
+                        ..residents(&self.projects, projects, only.as_deref())
+                    },
                 };
                 let _ = reply.send(report);
             }
@@ -157,17 +166,23 @@ impl PartitionRouter {
     }
 }
 
-fn residents<C: Child>(nursery: &Nursery<C>, ask: Selection, used: usize) -> Residents {
+/// One question walks over all children, in place; nothing of it is kept.
+fn residents<C: Child>(nursery: &Nursery<C>, ask: Selection, only: Option<&str>) -> Residents {
+    let is_asked = |slot: usize| only.is_none_or(|only| nursery.belongs(slot, only));
+    let places = nursery.places(ask.order).filter(|place| is_asked(place.slot));
     let (page, has_more) = match ask.limit {
         0 => (Vec::new(), false),
-        limit => select(nursery.places(ask.order), ask.after, limit),
+        limit => select(places, ask.after, limit),
     };
     let last = page.last().filter(|_| has_more);
     Residents {
-        total: nursery.len(),
+        total: match only {
+            Some(_) => nursery.places(ask.order).filter(|place| is_asked(place.slot)).count(),
+            None => nursery.len(),
+        },
         next: last.map(|place| Cursor { order: ask.order, after: *place }),
         rows: page.iter().filter_map(|place| nursery.row(place.slot)).collect(),
-        used,
+        used: 0,
     }
 }
 

@@ -15,5 +15,6 @@ pub mod pool;
 pub mod prompt;
 pub mod redact;
 mod refresh;
+pub mod rerun;
 mod text;
 mod work;

@@ -111,7 +111,8 @@ impl Prepared {
         Ok(Self { facts, document, bytes: text.len(), hash, baseline })
     }
 
-    fn deterministic(&self, dropped: Vec<String>) -> Output {
+    /// What our own rules make of the facts.
+    pub fn deterministic(&self, dropped: Vec<String>) -> Output {
         Output {
             id: ulid::Ulid::generate().to_string(),
             summary: deterministic::summarize(&self.facts),
@@ -200,7 +201,7 @@ impl Tools {
 }
 
 /// The output of a model's answer; ours where nothing of it could be believed, with the model's cost.
-fn output(prepared: &Prepared, answer: Answer, client: &ModelClient) -> Output {
+pub(super) fn output(prepared: &Prepared, answer: Answer, client: &ModelClient) -> Output {
     let count = |tokens: u32| i32::try_from(tokens).unwrap_or(i32::MAX);
     let (summary, model, prompt_version): (Summary, String, &str) = match answer.summary {
         Some(summary) => (summary, answer.model, PROMPT_VERSION),

@@ -198,7 +198,9 @@ impl Tenure<'_> {
         if self.report.is_none() {
             // In these two steps it is a server that does not answer.
             let state = if matches!(step, Step::Waking | Step::Settling) { State::Waiting } else { State::Stuck };
-            return (state, Some(format!("it does not answer: {at}")));
+            let paused =
+                if self.view.progress.is_paused() { "; its inbox is full and its partition paused" } else { "" };
+            return (state, Some(format!("it does not answer: {at}{paused}")));
         }
         if self.view.progress.is_paused() {
             let busy = if self.view.progress.is_flushing() { "behind its flush" } else { "behind" };

@@ -27,9 +27,9 @@ pub const DEADLINE: Duration = Duration::from_millis(200);
 /// How long a liveness probe waits for an arbiter before it asks how long the beat is owed.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// Sees all of one engine. Clones see the same.
+/// Sees all of one engine, or of its children only those of one project. Clones see the same.
 #[derive(Clone)]
-pub struct Observer(Arc<Parts>);
+pub struct Observer(Arc<Parts>, Option<Arc<str>>);
 
 /// What there is to see.
 pub(super) struct Parts {
@@ -49,7 +49,18 @@ impl std::fmt::Debug for Observer {
 
 impl Observer {
     pub(super) fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(parts), None)
+    }
+
+    /// The same engine, but of projects and incidents only those of this project.
+    #[must_use]
+    pub fn only(&self, project: &str) -> Self {
+        Self(Arc::clone(&self.0), Some(project.into()))
+    }
+
+    /// Whether this sees the children of a project.
+    pub fn sees(&self, project: &str) -> bool {
+        self.1.as_deref().is_none_or(|only| only == project)
     }
 
     /// The engine's consumer group.
@@ -74,7 +85,11 @@ impl Observer {
             arbiters,
             policies: parts.config.plan.view(),
         });
-        let (total, deaths) = parts.chronicle.all_deaths();
+        let (total, mut deaths) = parts.chronicle.all_deaths();
+        deaths.retain(|death| match death.actor.parse() {
+            Ok(ActorId::Project(project) | ActorId::Incident { project, .. }) => self.sees(&project),
+            _ => true,
+        });
         let is_there = parts.chronicle.alive(Kind::RootSupervisor) > 0 && !parts.controls.is_stopping();
         let state = if is_there { State::Running } else { State::Ended };
         let mut all = vec![self.flusher(), self.consumer()];
@@ -196,7 +211,8 @@ impl Observer {
         let deadline = Instant::now() + DEADLINE;
         let asked = tenures.into_iter().map(|view| async move {
             let (reply, answer) = oneshot::channel();
-            let is_asked = view.questions.try_send(Question::Report { incidents, projects, reply }).is_ok();
+            let question = Question::Report { incidents, projects, only: self.1.clone(), reply };
+            let is_asked = view.questions.try_send(question).is_ok();
             let report = if is_asked { timeout_at(deadline, answer).await.ok().and_then(Result::ok) } else { None };
             let tenure = Tenure {
                 topic: &self.0.config.topic,
@@ -212,6 +228,9 @@ impl Observer {
 
     /// Asks every router for the child, for nobody else knows where it lives, and then the child itself.
     async fn child(&self, id: &ActorId, project: &str, fingerprint: &str) -> Option<ActorView> {
+        if !self.sees(project) {
+            return None;
+        }
         let deadline = Instant::now() + DEADLINE;
         let asked = self.tenures().into_iter().filter(|tenure| tenure.is_alive).map(|tenure| async move {
             let (reply, answer) = oneshot::channel();

@@ -107,7 +107,7 @@ pub(super) async fn find(state: &CoreState, project_id: &str, id: &str) -> Resul
 
 /// Looks again and again; never ends without an answer. The command is in the log by now, so a database that
 /// does not answer is no reason to tell the client that it failed.
-async fn answer(state: &CoreState, command_id: &str) -> OutcomeRow {
+pub(super) async fn answer(state: &CoreState, command_id: &str) -> OutcomeRow {
     let mut pause = FIRST_PAUSE;
     loop {
         match look(state, command_id).await {

@@ -12,6 +12,7 @@ mod incidents;
 mod ledger;
 mod list_query;
 mod metrics;
+mod quarantine;
 pub(crate) mod query;
 mod shapes;
 
@@ -62,6 +63,8 @@ pub fn services(config: &mut ServiceConfig<'_>) {
         .service(ai::activity)
         .service(ai::jobs)
         .service(ledger::ledger)
+        .service(quarantine::list)
+        .service(quarantine::lift)
         .service(metrics::overview)
         .service(metrics::trends);
 }

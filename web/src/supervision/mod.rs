@@ -2,12 +2,14 @@
 //! engine, this one or another.
 //!
 //! It asks and changes nothing. A part that is stuck or a database that is away shows as such; neither delays the answer
-//! beyond its deadline. A key with the scope `admin` sees the actors of all projects: it is a key for whoever runs Signals.
+//! beyond its deadline. A key with the scope `admin` sees the engine, and of projects, incidents and quarantines its own
+//! project's; those of all projects are seen by a key that has the scope `operator` besides: it is for whoever runs Signals.
 
 mod known;
 mod parameters;
 mod probes;
 mod shapes;
+mod sight;
 
 pub use actors::supervision::view::{ActorView, DeathView, Observed, Order, Page, ResidentView, RouterView, State};
 pub use probes::probes;
@@ -26,6 +28,7 @@ use actors::supervision::view::{Cursor, Selection};
 use parameters::{ActorParameters, TreeParameters};
 use schema::database::Database;
 use schema::keys::Scope;
+use sight::Sight;
 use std::time::Instant;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -54,7 +57,8 @@ pub struct SupervisionState {
 /// quarantined fingerprints.
 ///
 /// What does not answer within 200 ms shows as `stuck`, with what it last wrote down. If no engine runs in this process, or
-/// the database does not answer, the other part is shown alone.
+/// the database does not answer, the other part is shown alone. Projects, incidents and quarantines are those of the key's
+/// project, or all if the key has the scope operator.
 #[utoipa::path(
     tag = "supervision",
     params(TreeParameters),
@@ -63,17 +67,16 @@ pub struct SupervisionState {
 )]
 #[get("/v1/supervision")]
 async fn tree(request: HttpRequest, state: web::Data<SupervisionState>) -> Result<HttpResponse, Problem> {
-    state.keys.authorize(&request, Scope::Admin).await?;
+    let sight = Sight::of(&*state.keys.authorize(&request, Scope::Admin).await?);
     let mut query = Query::parse(request.query_string(), &["limit", "sort"])?;
     let children = selection(&mut query, USUAL_BRANCH)?;
     let began = Instant::now();
     let engine = async {
-        match &state.observer {
-            Some(observer) => Some(observer.view(children).await),
-            None => None,
-        }
+        let mut view = sight.through(state.observer.as_ref()?).view(children).await;
+        sight.hide(&mut view);
+        Some(view)
     };
-    let (engine, known) = tokio::join!(engine, state.known());
+    let (engine, known) = tokio::join!(engine, state.known(&sight));
     let summarizers = state.summarizers.as_ref().map(PoolObserver::view);
     if engine.is_none() && summarizers.is_none() && !known.database_answers {
         return Err(unavailable());
@@ -84,7 +87,8 @@ async fn tree(request: HttpRequest, state: web::Data<SupervisionState>) -> Resul
 }
 
 /// One actor by its name: `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`,
-/// `AiSummarizer 1`; a slash may stand for the space. A project or an incident is asked itself; of a router, a page of its children is shown.
+/// `AiSummarizer 1`; a slash may stand for the space. A project or an incident is asked itself; of a router, a page of its
+/// children is shown. Projects and incidents are those of the key's project, or all if the key has the scope operator.
 #[utoipa::path(
     tag = "supervision",
     params(("actor" = String, Path, description = "The actor's `id`, as the tree shows it."), ActorParameters),
@@ -97,7 +101,7 @@ async fn actor(
     name: web::Path<String>,
     state: web::Data<SupervisionState>,
 ) -> Result<HttpResponse, Problem> {
-    state.keys.authorize(&request, Scope::Admin).await?;
+    let sight = Sight::of(&*state.keys.authorize(&request, Scope::Admin).await?);
     let mut query = Query::parse(request.query_string(), &["children", "limit", "sort", "cursor"])?;
     let of_projects = match query.one("children")?.as_deref() {
         None | Some("incidents") => false,
@@ -109,7 +113,7 @@ async fn actor(
     let none = Selection::default();
     let (incidents, projects) = if of_projects { (none, asked) } else { (asked, none) };
     let living = match &state.observer {
-        Some(observer) => observer.actor(&id, incidents, projects).await,
+        Some(observer) => sight.through(observer).actor(&id, incidents, projects).await,
         None => None,
     };
     let living = living.or_else(|| state.summarizers.as_ref().and_then(|pool| pool.actor(&id)));
@@ -117,7 +121,9 @@ async fn actor(
         Some(found) => Some(found),
         None => state.elsewhere(&id).await?,
     };
-    found.map(|found| shown(&found)).ok_or_else(|| absent(&id, state.observer.is_some()))
+    let mut found = found.ok_or_else(|| absent(&id, state.observer.is_some()))?;
+    sight.hide(&mut found);
+    Ok(shown(&found))
 }
 
 fn selection(query: &mut Query, usual: i64) -> Result<Selection, Problem> {

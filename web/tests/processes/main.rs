@@ -17,7 +17,9 @@
 mod ai_workers;
 mod api;
 mod chance;
+mod chaos;
 mod conformance;
+mod ending;
 mod engine_killed;
 mod kill9;
 mod load;
@@ -30,4 +32,6 @@ mod second_start;
 #[path = "../../../infra/own_servers.rs"]
 mod servers;
 mod stack;
+mod terminal;
 mod wait;
+mod walkthrough;

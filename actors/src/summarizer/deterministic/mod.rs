@@ -288,7 +288,8 @@ impl<'a> Seen<'a> {
         let after: i64 = after.map(|deploy| deploy.deploys).sum();
         if after > 0 {
             let deploys = plural(after, "deploy");
-            evidence.push(format!("{deploys} followed within half an hour after the first event and did not begin it."));
+            evidence
+                .push(format!("{deploys} followed within half an hour after the first event and did not begin it."));
         }
         evidence
     }
