@@ -1,12 +1,15 @@
-//! `signals ai-worker` processes, killed at random moments: each job ends once, none is lost, attempts are bounded.
+//! `signals ai-worker` processes, killed at random moments: each job ends once, none is lost, attempts are bounded. And a whole
+//! Signals whose model never answers.
 
 use crate::chance::Chance;
 use crate::model_server::{ModelServer, Reply};
 use crate::program::{Environment, Program};
+use crate::stack::Stack;
 use crate::wait::eventually;
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use schema::testing::TestDatabase;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
@@ -104,4 +107,56 @@ async fn killed_workers_lose_no_job_and_end_none_twice() {
     let taken_over = number(&mut connection, "SELECT count(*) AS n FROM ai_jobs WHERE attempt_count > 1").await;
     println!("{taken_over} of {JOBS} jobs were taken over from a dead worker");
     assert!(taken_over > 0, "a kill must have met a job");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g10_with_a_model_that_hangs_events_count_and_core_answers() {
+    let server = ModelServer::start(|_| Reply::Never);
+    let stack = Stack::embedded();
+    let (url, model) = (server.base_url(), "m");
+    let mut program = stack.run_with("signals", &[], &[("GRADIENT_BASE_URL", &url), ("GRADIENT_MODEL", model)]);
+    stack.ready(&mut program).await;
+    let api = stack.api();
+    for number in 0..5 {
+        // Five incidents for two summarizers.
+        let attributes = json!({"error_code": format!("CODE_{number}"), "route": "/checkout/7", "release": "v2"});
+        for event in 0..10 {
+            let id = format!("{number}-{event}");
+            let error = json!({"event_type": "error", "message": "card declined", "event_id": id, "environment": "prod",
+                "attributes": attributes});
+            api.send(&error).await;
+        }
+    }
+    let counted = |incidents: &[Value]| incidents.iter().map(|row| row["event_count"].as_i64().unwrap()).sum::<i64>();
+    let incidents = eventually("the counts", PATIENCE, async || {
+        let incidents = api.try_incidents().await?;
+        if counted(&incidents) == 50 { Ok(incidents) } else { Err(format!("{incidents:?}")) }
+    })
+    .await;
+    assert_eq!(incidents.len(), 5);
+    let explained = eventually("what the facts say", PATIENCE, async || {
+        for incident in &incidents {
+            let detail = api.try_get(&format!("/v1/incidents/{}", incident["id"].as_str().unwrap())).await?.body;
+            if detail["ai_summary"]["model"] == "deterministic" {
+                return Ok(detail["ai_summary"].clone());
+            }
+        }
+        Err("no summary yet".to_owned())
+    })
+    .await;
+    assert!(explained["title"].as_str().unwrap().contains(" on /checkout/:id in prod"), "{explained}");
+    let tree = eventually("summarizers at work", PATIENCE, async || {
+        let tree = api.try_get("/v1/supervision").await?.body;
+        let parts = tree["engine"]["children"].as_array().unwrap();
+        let pool = parts.iter().find(|part| part["kind"] == "SummarizerPool").unwrap();
+        if pool["observed"]["busy"] == 2 { Ok(pool.clone()) } else { Err(pool.to_string()) }
+    })
+    .await;
+    assert_eq!(tree["observed"]["models"], json!(["m"]));
+    let one = api.get("/v1/supervision/AiSummarizer/1").await.body;
+    assert_eq!((&one["state"], &one["observed"]["calls"]), (&json!("running"), &json!(1)), "{one}");
+    let stats = api.get("/v1/ai/stats").await.body;
+    assert_eq!(stats["jobs_by_status"], json!({"queued": 3, "running": 2, "succeeded": 0, "failed": 0}), "{stats}");
+    // Asked to end, it gives the jobs back and ends in time.
+    program.end().await;
 }
