@@ -2,6 +2,11 @@
 //!
 //! Events are sorted by `occurred_at`, newest first, then by document id; a page goes on after the last event of the page
 //! before it ([`SortKey`]), so that events written meanwhile make it neither skip nor repeat one.
+//! Times are whole microseconds ([`document::index_time`]), texts are compared by their [`terms`], and the fields that are
+//! filtered by are bounded ([`document::keyword`]), before a backend sees them: so the two agree.
+
+pub mod document;
+pub mod terms;
 
 use crate::event::{EventType, Severity};
 use async_trait::async_trait;
@@ -34,11 +39,11 @@ pub struct IndexedEvent {
     pub message: String,
     /// 64 lower-case hex digits.
     pub fingerprint: String,
-    /// `attributes.route` as a template, if it is a text.
+    /// `attributes.route` as a template ([`crate::fingerprint::template_route`]), if it is a text and not empty.
     pub route: Option<String>,
-    /// `attributes.error_code`, if it is a text.
+    /// `attributes.error_code`, if it is a text that is not empty, or a number.
     pub error_code: Option<String>,
-    /// `attributes.release`, if it is a text.
+    /// `attributes.release`, likewise.
     pub release: Option<String>,
     /// A JSON object as the client sent it.
     pub attributes: Box<RawValue>,
@@ -73,7 +78,7 @@ pub enum SearchError {
 /// The place in the sort order of one event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SortKey {
-    /// Milliseconds or finer, as the backend keeps it.
+    /// As the index keeps it.
     pub occurred_at: DateTime<Utc>,
     /// The document's id.
     pub id: String,
@@ -134,15 +139,15 @@ pub struct SearchRequest {
     pub text: TextQuery,
     /// Fields.
     pub filters: Filters,
-    /// Earliest `occurred_at`, inclusive.
+    /// Earliest `occurred_at`, inclusive; whole microseconds.
     pub from: Option<DateTime<Utc>>,
-    /// Latest `occurred_at`, exclusive.
+    /// Latest `occurred_at`, exclusive; whole microseconds.
     pub to: Option<DateTime<Utc>>,
     /// Where the page begins.
     pub page: Page,
     /// 1 to 100 hits.
     pub limit: usize,
-    /// Width of the histogram's bars; none: no histogram.
+    /// Width of the histogram's bars, whole milliseconds; none: no histogram.
     pub interval: Option<TimeDelta>,
     /// How many values a facet shows at most; 0: no facets.
     pub facet_size: usize,
