@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_not_there() {
-        for attributes in [r#"{"route":["/a"],"error_code":{},"release":null}"#, r#"{"route":"","error_code":""}"#, "[]"] {
+        for attributes in
+            [r#"{"route":["/a"],"error_code":{},"release":null}"#, r#"{"route":"","error_code":""}"#, "[]"]
+        {
             let event = indexed(attributes);
             assert_eq!((event.route, event.error_code, event.release), (None, None, None), "{attributes}");
         }

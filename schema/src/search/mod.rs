@@ -7,6 +7,7 @@
 
 pub mod document;
 pub mod terms;
+pub mod text;
 
 use crate::event::{EventType, Severity};
 use async_trait::async_trait;
@@ -145,7 +146,7 @@ pub struct SearchRequest {
     pub to: Option<DateTime<Utc>>,
     /// Where the page begins.
     pub page: Page,
-    /// 1 to 100 hits.
+    /// Hits on the page, at most 100; 0: only what is counted.
     pub limit: usize,
     /// Width of the histogram's bars, whole milliseconds; none: no histogram.
     pub interval: Option<TimeDelta>,
@@ -198,6 +199,10 @@ pub struct SearchAnswer {
     pub facets: BTreeMap<Facet, Vec<FacetCount>>,
     /// Bars with hits, oldest first.
     pub histogram: Vec<Bar>,
+    /// `occurred_at` of the oldest and of the newest of all hits; none if there are none.
+    pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Days of `received_at` whose events could not be read: the answer lacks them.
+    pub missing_days: Vec<NaiveDate>,
 }
 
 /// The index of all events.
@@ -212,7 +217,7 @@ pub trait SearchIndex: fmt::Debug + Send + Sync {
     /// When the index does not answer or refuses.
     async fn prepare(&self) -> Result<(), SearchError>;
 
-    /// Stores a batch, durably; one outcome an event, in its order. An event that is there already stays as it is.
+    /// Stores a batch, durably; one outcome an event, in its order. An event whose id its day holds already stays as it is.
     ///
     /// # Errors
     /// When the index as a whole did not take it; then any part of it may be stored, and sending it again does no harm.

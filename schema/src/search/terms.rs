@@ -61,7 +61,10 @@ mod tests {
 
     #[test]
     fn words_are_runs_of_letters_and_digits_in_lower_case() {
-        assert_eq!(texts("DB_TIMEOUT: 3,5 s at /api/Users?id=7"), ["db", "timeout", "3", "5", "s", "at", "api", "users", "id", "7"]);
+        assert_eq!(
+            texts("DB_TIMEOUT: 3,5 s at /api/Users?id=7"),
+            ["db", "timeout", "3", "5", "s", "at", "api", "users", "id", "7"]
+        );
         assert_eq!(texts("ÜBER-Straße ΣΑΣ İ"), ["über", "straße", "σασ", "i\u{307}"]);
         assert_eq!(texts(" \n\u{1f600} -- "), [String::new(); 0]);
         assert_eq!(texts("end"), ["end"]);
