@@ -40,7 +40,8 @@ struct Hit {
     _source: Kept,
 }
 
-/// A document as it was stored.
+/// A document as it was stored. Its terms are not read, and not left out by the server either: it would put the members of
+/// what a client sent into another order.
 #[derive(Deserialize)]
 struct Kept {
     id: String,
@@ -179,7 +180,9 @@ mod tests {
     #[test]
     fn an_answer_that_is_not_complete_is_none() {
         for (timed_out, failed, is_complete) in [(false, 0, true), (true, 0, false), (false, 1, false)] {
-            let body = format!(r#"{{"timed_out":{timed_out},"_shards":{{"failed":{failed}}},"hits":{{"total":{{"value":3}},"hits":[]}}}}"#);
+            let body = format!(
+                r#"{{"timed_out":{timed_out},"_shards":{{"failed":{failed}}},"hits":{{"total":{{"value":3}},"hits":[]}}}}"#
+            );
             let answer = answer(body.as_bytes());
             assert_eq!(answer.is_ok(), is_complete, "{answer:?}");
             assert!(answer.is_ok_and(|answer| answer.total == 3) || !is_complete);

@@ -81,9 +81,8 @@ impl<'a> Document<'a> {
 
 /// Each event as two lines.
 pub(super) fn lines(prefix: &str, events: &[IndexedEvent]) -> serde_json::Result<Vec<u8>> {
-    let size = |event: &IndexedEvent| {
-        700 + 2 * event.message.len() + event.attributes.get().len() + event.payload.get().len()
-    };
+    let size =
+        |event: &IndexedEvent| 700 + 2 * event.message.len() + event.attributes.get().len() + event.payload.get().len();
     let mut lines = Vec::with_capacity(events.iter().map(size).sum());
     for event in events {
         let id = event.id();
@@ -141,7 +140,8 @@ mod tests {
     #[test]
     fn only_what_an_event_itself_brought_about_is_refused() {
         let item = |status: u16, kind: &str| {
-            let error = if status < 300 { String::new() } else { format!(r#","error":{{"type":"{kind}","reason":"r"}}"#) };
+            let error =
+                if status < 300 { String::new() } else { format!(r#","error":{{"type":"{kind}","reason":"r"}}"#) };
             format!(r#"{{"create":{{"status":{status}{error}}}}}"#)
         };
         for (status, kind, wanted) in [

@@ -64,8 +64,8 @@ impl<'a> Call<'a> {
 /// What an unsuccessful answer means.
 pub(super) fn failure(status: StatusCode, body: &[u8]) -> SearchError {
     let words = format!("{}: {}", status.as_u16(), reason(body));
-    let is_passing = status.is_server_error()
-        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+    let is_passing =
+        status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
     if is_passing { SearchError::Unavailable(words) } else { SearchError::Refused(words) }
 }
 
@@ -133,7 +133,9 @@ mod tests {
     #[test]
     fn what_may_pass_is_tried_again_and_the_rest_is_refused() {
         let body = br#"{"error":{"type":"a","reason":"b","caused_by":{"type":"c","reason":"d","caused_by":{"type":"e","reason":"f"}}},"status":400}"#;
-        for (status, is_passing) in [(429, true), (503, true), (500, true), (408, true), (400, false), (401, false), (404, false)] {
+        for (status, is_passing) in
+            [(429, true), (503, true), (500, true), (408, true), (400, false), (401, false), (404, false)]
+        {
             let failure = failure(StatusCode::from_u16(status).unwrap(), body);
             assert_eq!(matches!(failure, SearchError::Unavailable(_)), is_passing, "{failure}");
             assert!(failure.to_string().ends_with(&format!("{status}: a: b: f")), "{failure}");

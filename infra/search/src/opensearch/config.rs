@@ -145,7 +145,8 @@ mod tests {
             assert!(matches!(OpenSearchConfig::at(url).transport(), Err(ConfigError::Url)), "{url}");
         }
         for ca in ["/nowhere.pem", "-----BEGIN nothing", env!("CARGO_MANIFEST_PATH")] {
-            let config = OpenSearchConfig { opensearch_ca_cert: Some(ca.into()), ..OpenSearchConfig::at("https://host") };
+            let config =
+                OpenSearchConfig { opensearch_ca_cert: Some(ca.into()), ..OpenSearchConfig::at("https://host") };
             let error = config.transport().err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains("OPENSEARCH_CA_CERT"), "{ca}: {error}");
         }

@@ -64,7 +64,13 @@ mod tests {
         let at: DateTime<Utc> = "2026-01-02T23:59:59.999Z".parse().unwrap();
         assert_eq!(index_of("signals-events-v1", at), "signals-events-v1-2026.01.02");
         assert_eq!(day_of("signals-events-v1", "signals-events-v1-2026.01.02"), Some(at.date_naive()));
-        for other in ["signals-events-v1-2026.1.2", "signals-events-v1-2026.01.02-copy", "signals-events-v1", "other-2026.01.02", "signals-events-v1-2026.02.30"] {
+        for other in [
+            "signals-events-v1-2026.1.2",
+            "signals-events-v1-2026.01.02-copy",
+            "signals-events-v1",
+            "other-2026.01.02",
+            "signals-events-v1-2026.02.30",
+        ] {
             assert_eq!(day_of("signals-events-v1", other), None, "{other}");
         }
     }

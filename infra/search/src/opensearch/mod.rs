@@ -135,7 +135,7 @@ impl SearchIndex for OpenSearch {
     async fn event(&self, projects: &[String], id: &str) -> Result<Option<IndexedEvent>, SearchError> {
         let path = format!("{}/_search", self.prefix);
         let found = [question::of_projects(projects), json!({"term": {"id": id}})];
-        let body = json!({"query": {"bool": {"filter": found}}, "size": 1, "_source": {"excludes": ["terms"]}});
+        let body = json!({"query": {"bool": {"filter": found}}, "size": 1});
         let call = Call::new(Method::Post, &path, SEARCH_PATIENCE).query(&SEARCH).json(&body);
         answer::event(&call.send(&self.transport).await?)
     }

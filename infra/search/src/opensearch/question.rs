@@ -31,7 +31,6 @@ pub(super) fn body(request: &SearchRequest, timeout: &str) -> Value {
         "track_total_hits": true,
         "timeout": timeout,
         "sort": [{"occurred_us": "desc"}, {"id": "asc"}],
-        "_source": {"excludes": ["terms"]},
         "aggs": aggregations(request),
     });
     if let Some(map) = body.as_object_mut() {
@@ -84,7 +83,9 @@ fn clause(clause: &Clause) -> Value {
     match clause {
         Clause::Term(term) => json!({"term": {"terms": term}}),
         Clause::Prefix(prefix) => json!({"prefix": {"terms": {"value": prefix}}}),
-        Clause::Phrase(terms) => json!({"match_phrase": {"terms": {"query": terms.join(" "), "analyzer": "whitespace"}}}),
+        Clause::Phrase(terms) => {
+            json!({"match_phrase": {"terms": {"query": terms.join(" "), "analyzer": "whitespace"}}})
+        }
     }
 }
 
@@ -119,7 +120,10 @@ fn aggregations(request: &SearchRequest) -> Value {
         let bars = json!({"field": "occurred_at", "fixed_interval": width, "min_doc_count": 1});
         map.insert("bars".to_owned(), json!({"date_histogram": bars}));
     }
-    all.insert("matching".to_owned(), json!({"filter": all_of(facet_filters(&request.filters, None)), "aggs": matching}));
+    all.insert(
+        "matching".to_owned(),
+        json!({"filter": all_of(facet_filters(&request.filters, None)), "aggs": matching}),
+    );
     for facet in FACETS.into_iter().filter(|_| request.facet_size > 0) {
         let values = json!({"terms": {
             "field": field(facet),
@@ -169,7 +173,10 @@ mod tests {
         assert_eq!(under("severity"), json!([route]));
         assert_eq!(under("route"), json!([severity]));
         assert_eq!(under("environment"), json!([severity, route]));
-        assert_eq!((under("matching"), body["post_filter"]["bool"]["filter"].clone()), (json!([severity, route]), json!([severity, route])));
+        assert_eq!(
+            (under("matching"), body["post_filter"]["bool"]["filter"].clone()),
+            (json!([severity, route]), json!([severity, route]))
+        );
     }
 
     #[test]

@@ -62,7 +62,10 @@ impl OpenSearch {
                 Call::new(Method::Put, &path, PATIENCE).json(&wanted).send(&self.transport).await?;
             }
             // A server without the plugin has no handler for the path; one with it may not let this user.
-            StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            StatusCode::BAD_REQUEST
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN => {
                 return Ok(false);
             }
             other => return Err(failure(other, &body)),
