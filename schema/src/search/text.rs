@@ -157,9 +157,7 @@ mod tests {
 
     #[test]
     fn what_says_nothing_asks_for_every_event() {
-        for text in
-            ["*", "-", "\"", "\"\"", "-\"", "***", "- - -", "-*", "(.*)+$", "\u{1f600}", "\"*\""]
-        {
+        for text in ["*", "-", "\"", "\"\"", "-\"", "***", "- - -", "-*", "(.*)+$", "\u{1f600}", "\"*\""] {
             assert!(TextQuery::parse(text).is_empty(), "{text}");
         }
     }
