@@ -7,7 +7,7 @@ use super::tally::{Found, Rank, Tally};
 use super::trouble::Trouble;
 use schema::search::Facet;
 use tantivy::columnar::{Column, StrColumn};
-use tantivy::query::{EnableScoring, Weight};
+use tantivy::query::{EnableScoring, Scorer, Weight};
 use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DocAddress, DocId, DocSet, Searcher, SegmentReader};
 
 /// Events that are looked at together.
@@ -15,7 +15,9 @@ const BLOCK: usize = COLLECT_BLOCK_BUFFER_LEN;
 
 /// All of a day: `day` is its place among those that are asked.
 pub(super) fn day(question: &Question, day: usize, searcher: &Searcher) -> Result<Tally, Trouble> {
-    let weight = question.query.weight(EnableScoring::disabled_from_searcher(searcher))?;
+    let unranked = EnableScoring::disabled_from_searcher(searcher);
+    let weight = question.query.weight(unranked)?;
+    let refused = question.refused.iter().map(|query| query.weight(unranked)).collect::<Result<Vec<_>, _>>()?;
     let mut tally = Tally::new(question.take);
     for (ordinal, reader) in (0_u32..).zip(searcher.segment_readers()) {
         question.in_time()?;
@@ -25,6 +27,10 @@ pub(super) fn day(question: &Question, day: usize, searcher: &Searcher) -> Resul
             continue;
         }
         let mut segment = Segment::open(question, reader, occurred_at, (day, ordinal))?;
+        for weight in &refused {
+            segment.refused.push(weight.scorer(reader, 1.0)?);
+            question.in_time()?;
+        }
         segment.scan(weight.as_ref(), reader, &mut tally)?;
         segment.settle(&mut tally)?;
     }
@@ -40,6 +46,8 @@ struct Segment<'a> {
     id_high: Column<u64>,
     id_low: Column<u64>,
     facets: Vec<FacetColumn>,
+    /// Events that hold what must not be there, each read along with the others.
+    refused: Vec<Box<dyn Scorer>>,
 }
 
 /// A facet's field in one segment. Values are numbers there: their places in the segment's sorted list of values.
@@ -72,7 +80,7 @@ impl<'a> Segment<'a> {
             }
         }
         let (id_high, id_low) = (columns.u64(ID_HIGH)?, columns.u64(ID_LOW)?);
-        Ok(Self { question, place, occurred_at, times: [None; BLOCK], id_high, id_low, facets })
+        Ok(Self { question, place, occurred_at, times: [None; BLOCK], id_high, id_low, facets, refused: Vec::new() })
     }
 
     fn scan(&mut self, weight: &dyn Weight, reader: &SegmentReader, tally: &mut Tally) -> Result<(), Trouble> {
@@ -95,6 +103,9 @@ impl<'a> Segment<'a> {
         self.facets.iter_mut().for_each(|facet| facet.read(docs));
         for (place, (doc, at)) in docs.iter().zip(self.times).enumerate() {
             let Some(at) = at.filter(|at| self.question.times.contains(at)) else { continue };
+            if self.refused.iter_mut().any(|docs| holds(docs.as_mut(), *doc)) {
+                continue;
+            }
             let mut refusing = self.facets.iter_mut().filter(|facet| !facet.passes(place));
             match (refusing.next(), refusing.next()) {
                 (None, _) => {
@@ -137,6 +148,14 @@ impl<'a> Segment<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether `doc`, which comes after all that were asked before, is one of `docs`.
+fn holds(docs: &mut dyn Scorer, doc: DocId) -> bool {
+    if docs.doc() < doc {
+        docs.seek(doc);
+    }
+    docs.doc() == doc
 }
 
 impl FacetColumn {
