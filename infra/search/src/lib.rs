@@ -1,6 +1,8 @@
 //! The search index of all events, behind [`schema::search::SearchIndex`]: OpenSearch for a deployment, tantivy inside
 //! the process for a laptop.
 
+mod opensearch;
 mod tantivy;
 
+pub use self::opensearch::{OpenSearch, OpenSearchConfig};
 pub use self::tantivy::Tantivy;
