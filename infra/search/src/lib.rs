@@ -2,6 +2,7 @@
 //! the process for a laptop.
 
 mod opensearch;
+mod tantivy;
 
-pub use opensearch::OpenSearch;
-pub use opensearch::config::{ConfigError, OpenSearchConfig};
+pub use self::opensearch::{OpenSearch, OpenSearchConfig};
+pub use self::tantivy::Tantivy;

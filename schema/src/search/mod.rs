@@ -6,6 +6,7 @@
 //! filtered by are bounded ([`document::keyword`]), before a backend sees them: so the two agree.
 
 pub mod document;
+mod facet;
 pub mod terms;
 pub mod text;
 
