@@ -20,6 +20,8 @@ use actix_web::web;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Object;
 use schema::database::Database;
+use schema::search::SearchIndex;
+use std::sync::Arc;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 /// What the core API stands on.
@@ -32,6 +34,8 @@ pub struct CoreState {
     pub keys: Keys,
     /// Where commands go.
     pub log: LogWriter,
+    /// The index of all events; none if this process was not told of one.
+    pub search: Option<Arc<dyn SearchIndex>>,
 }
 
 /// The routes of the core API, for [`actix_web::App::configure`].
