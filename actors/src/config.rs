@@ -2,7 +2,8 @@
 
 use crate::router::book::BookPolicy;
 use crate::router::quarantine::QuarantinePolicy;
-use crate::supervision::restart::RestartPolicy;
+use crate::summarizer::pool::JobsQueued;
+use crate::supervision::plan::Plan;
 pub use schema::database::Database;
 use std::time::Duration;
 
@@ -21,10 +22,14 @@ pub struct EngineConfig {
     pub dedupe_age_ms: i64,
     /// Records that a batch may grow to while its router is busy; then its partition is paused.
     pub batch_records: usize,
+    /// The same for their bytes.
+    pub batch_bytes: usize,
     /// Batches that may wait in a router's inbox, besides the one that grows.
     pub batches_waiting: usize,
-    /// Records that one flush may contain.
+    /// Records that one flush may contain...
     pub flush_records: usize,
+    /// ...and their bytes, which are held until the cut.
+    pub flush_bytes: usize,
     /// Under load, at least this long between two cuts of a partition.
     pub shortest_pace: Duration,
     /// Under load, at most this long.
@@ -35,8 +40,10 @@ pub struct EngineConfig {
     pub limits: BookPolicy,
     /// When a fingerprint's records are no longer tried.
     pub quarantine: QuarantinePolicy,
-    /// How often a tenure may fail, and how soon it begins anew.
-    pub tenure_restart: RestartPolicy,
+    /// How often each part may die, how soon it lives again, and who dies of it when it has died too often.
+    pub plan: Plan,
+    /// Told of every commit that queued jobs for summaries; whoever writes them in this process listens.
+    pub jobs_queued: JobsQueued,
     /// Further settings of the consumer, by librdkafka's names.
     pub consumer_settings: Vec<(String, String)>,
 }
@@ -50,14 +57,17 @@ impl Default for EngineConfig {
             dedupe_records: 100_000,
             dedupe_age_ms: 3_600_000,
             batch_records: 16_000,
+            batch_bytes: 16 << 20,
             batches_waiting: 1,
-            flush_records: 50_000,
+            flush_records: 100_000,
+            flush_bytes: 64 << 20,
             shortest_pace: Duration::from_millis(50),
             longest_pace: Duration::from_secs(2),
             residents: 50_000,
             limits: BookPolicy::default(),
             quarantine: QuarantinePolicy::default(),
-            tenure_restart: RestartPolicy::default(),
+            plan: Plan::default(),
+            jobs_queued: JobsQueued::default(),
             consumer_settings: Vec::new(),
         }
     }

@@ -1,5 +1,7 @@
 //! The doors and windows of Signals: what comes in over HTTP and what is shown over HTTP.
 
+pub mod ai;
+mod allocator;
 pub mod auth;
 pub mod config;
 pub mod core;

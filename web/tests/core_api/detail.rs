@@ -1,6 +1,6 @@
 //! One incident: shape, samples, trend, deploys, summary, ETag.
 
-use crate::rig::{KEY, Rig, at, bucket, incident, sample};
+use crate::rig::{KEY, Rig, at, bucket, incident, sample, trend};
 use actix_web::http::Method;
 use chrono::TimeDelta;
 use schema::snapshot::{Cause, Transition};
@@ -13,7 +13,7 @@ fn uri(number: i64) -> String {
 
 fn step(number: i64, offset: i64, from: Option<IncidentStatus>, to: IncidentStatus, cause: Cause) -> Transition {
     Transition {
-        incident_id: incident(number).id,
+        incident_id: incident(number).id.clone(),
         log_offset: offset,
         from_status: from,
         to_status: to,
@@ -69,21 +69,19 @@ async fn the_trend_is_of_the_incidents_own_time_and_leaves_no_minute_out() {
     // Minute boundaries of the test's time lie at 40 + 60 n.
     (short.first_seen, short.last_seen) = (at(40), at(40 + 4 * 60 + 59));
     (long.first_seen, long.last_seen) = (at(40), at(40) + TimeDelta::days(400));
-    let (own, minute) = (short.fingerprint.clone(), TimeDelta::minutes(1));
-    let foreign = long.fingerprint.clone();
-    filler
-        .flush_with(vec![short.clone(), long.clone()], |batch| {
-            batch.buckets = vec![
-                bucket("errors", &own, at(40) - minute, 100),
-                bucket("errors", &own, at(40), 3),
-                bucket("errors", &own, at(40) + minute * 3, 4),
-                bucket("errors", &own, at(40) + minute * 5, 100),
-                bucket("errors", &foreign, at(40) + minute, 1),
-                bucket("errors", "", at(40) + minute, 100),
-                bucket("errors", &foreign, long.last_seen, 9),
-            ];
-        })
-        .await;
+    let minute = TimeDelta::minutes(1);
+    let trends = [
+        trend(&short, at(40) - minute, 100),
+        trend(&short, at(40), 3),
+        trend(&short, at(40) + minute * 3, 4),
+        trend(&short, at(40) + minute * 5, 100),
+        trend(&long, at(40) + minute, 1),
+        trend(&long, long.last_seen, 9),
+    ];
+    filler.flush_with(vec![short, long], |batch| batch.buckets = vec![bucket("events.error", at(40), 100)]).await;
+    for trend in trends {
+        filler.flush_with(vec![], |batch| batch.trends = vec![trend]).await;
+    }
     let trend = rig.get(&uri(1)).await.body["trend"].clone();
     let values: Vec<i64> = trend.as_array().unwrap().iter().map(|minute| minute["value"].as_i64().unwrap()).collect();
     assert_eq!(values, [3, 0, 0, 4, 0]);
@@ -102,12 +100,12 @@ async fn deploys_are_near_for_half_an_hour_in_the_same_environment() {
     row.first_seen = at(40);
     filler
         .flush_with(vec![row], |batch| {
-            let deploy = |minutes: i32, value| bucket("events.deploy", "", at(40) + minute * minutes, value);
+            let deploy = |minutes: i32, value| bucket("events.deploy", at(40) + minute * minutes, value);
             batch.buckets = vec![deploy(-31, 1), deploy(-30, 2), deploy(-1, 3), deploy(30, 4), deploy(31, 5)];
             let mut elsewhere = deploy(0, 6);
             elsewhere.environment = "staging".into();
             batch.buckets.push(elsewhere);
-            batch.buckets.push(bucket("events.error", "", at(40), 7));
+            batch.buckets.push(bucket("events.error", at(40), 7));
         })
         .await;
     let deploys = rig.get(&uri(1)).await.body["deploys_nearby"].clone();
@@ -146,8 +144,7 @@ async fn an_etag_changes_with_the_incident_and_with_its_summary_only() {
     assert_ne!(second, first);
     for words in ["first", "second"] {
         let known = tag(&rig.get(&uri(1)).await);
-        rig.execute(&format!("UPDATE incidents SET ai_summary = '{{\"title\": \"{words}\"}}' WHERE event_count = 2"))
-            .await;
+        rig.summarize(&incident(1).id, &json!({"title": words})).await;
         let written = ask(&known).await;
         assert_eq!((written.status, &written.body["ai_summary"]["title"]), (200, &json!(words)));
     }
@@ -159,8 +156,8 @@ async fn a_summary_is_shown_if_it_can_be_read_and_never_hides_the_incident() {
     rig.filler().await.flush(vec![incident(1), incident(2)]).await;
     let summary = json!({"title": "t", "impact": "i", "likely_causes": ["c"], "evidence": ["e"], "next_steps": ["n"],
         "confidence": 0.5, "model": "m", "generated_at": "2026-09-21T14:13:22Z", "cited_event_ids": ["e1"]});
-    rig.execute(&format!("UPDATE incidents SET ai_summary = '{summary}' WHERE id = '{}'", incident(1).id)).await;
-    rig.execute(&format!("UPDATE incidents SET ai_summary = '[1]' WHERE id = '{}'", incident(2).id)).await;
+    rig.summarize(&incident(1).id, &summary).await;
+    rig.summarize(&incident(2).id, &json!([1])).await;
     assert_eq!(rig.get(&uri(1)).await.body["ai_summary"], summary);
     let odd = rig.get(&uri(2)).await;
     assert_eq!((odd.status, &odd.body["ai_summary"]), (200, &Value::Null));
