@@ -23,6 +23,7 @@ use actix_web::web;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Object;
 use schema::database::Database;
+use schema::search::SearchIndex;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -39,6 +40,8 @@ pub struct CoreState {
     pub log: LogWriter,
     /// Wakes the summarizers of this process, if there are any.
     pub jobs_queued: Arc<Notify>,
+    /// The index of all events; none if this process was not told of one.
+    pub search: Option<Arc<dyn SearchIndex>>,
 }
 
 /// The routes of the core API, for [`actix_web::App::configure`].
