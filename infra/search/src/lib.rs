@@ -4,5 +4,6 @@
 mod opensearch;
 mod tantivy;
 
-pub use self::opensearch::{OpenSearch, OpenSearchConfig};
+pub use self::opensearch::OpenSearch;
+pub use self::opensearch::config::{ConfigError, OpenSearchConfig};
 pub use self::tantivy::Tantivy;
