@@ -35,9 +35,9 @@ schema::instruments! {
     Histogram cut_duration() = "signals_cut_duration_seconds";
     /// How long a router waited for room in the full mailbox of an actor; observed only when one was full.
     Histogram mailbox_wait(kind) = "signals_mailbox_wait_seconds";
-    /// Actors and tenures that died and live again, by kind (incident, project, tenure) and reason (panicked, failed, revoked).
+    /// Actors and tenures that died and live again, by kind (incident, project, tenure, indexer) and reason (panicked, failed, revoked).
     Counter restarts(kind, reason) = "signals_restarts_total";
-    /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project, quarantine).
+    /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project, quarantine, index).
     Counter dead_letters(stage) = "signals_dead_letters_total";
     /// Fingerprints that were quarantined because their records kept killing their incident's actor.
     Counter quarantines() = "signals_quarantines_total";
@@ -57,13 +57,33 @@ schema::instruments! {
     Gauge partition_paused(partition) = "signals_partition_paused";
     /// IncidentActors alive.
     Gauge residents(partition) = "signals_resident_incidents";
+    /// Events that indexers have settled, by what became of them: stored, already_there (a replay) or refused (they went to
+    /// the dead letters).
+    Counter indexed(outcome) = "signals_indexed_events_total";
+    /// Records that indexers left out, by reason: command, or undecodable (the engine's group dead-letters them).
+    Counter index_left_out(reason) = "signals_index_left_out_total";
+    /// Events that the search index did not take yet and that were sent again, one by one (item) or as a whole batch (batch,
+    /// counted once a batch).
+    Counter index_retries(of) = "signals_index_retries_total";
+    /// Records that the log had deleted before they were indexed.
+    Counter index_gap() = "signals_index_gap_records_total";
+    /// How long the search index took for a batch.
+    Histogram index_bulk_duration() = "signals_index_bulk_duration_seconds";
+    /// Events in a batch for the search index.
+    Histogram index_bulk_size() = "signals_index_bulk_size_records";
+    /// From an event's receipt by ingest to its storage in the search index; one observation a batch, by the newest.
+    Histogram event_indexed() = "signals_event_indexed_seconds";
+    /// Records in the log that are not in the search index yet, as far as the broker has told the log's end.
+    Gauge index_lag(partition) = "signals_index_lag_records";
+    /// 1 while reading for the search index is paused because its indexer is behind.
+    Gauge index_paused(partition) = "signals_index_paused";
 }
 
 /// Records for which one end-to-end observation is made, so that a flush of 50,000 does not make as many.
 const RECORDS_AN_OBSERVATION: usize = 32;
 
 /// Where a record can be given up.
-const STAGES: [&str; 4] = ["decode", "incident", "project", "quarantine"];
+const STAGES: [&str; 5] = ["decode", "incident", "project", "quarantine", crate::indexer::actor::STAGE];
 
 /// Describes everything and makes what has known labels appear with 0, so that the first change shows as a rise.
 pub(crate) fn begin() {
@@ -209,6 +229,110 @@ impl PartitionGauges {
             for gauge in others {
                 gauge(partition).set(0.0);
             }
+        }
+    }
+}
+
+/// Describes everything and makes what has known labels appear with 0, for a process that indexes.
+pub(crate) fn begin_indexing() {
+    ALL.iter().for_each(schema::instrument::Instrument::describe);
+    for outcome in ["stored", "already_there", "refused"] {
+        indexed(outcome).increment(0);
+    }
+    for reason in ["command", "undecodable"] {
+        index_left_out(reason).increment(0);
+    }
+    for of in ["item", "batch"] {
+        index_retries(of).increment(0);
+    }
+    index_gap().increment(0);
+    dead_letters(crate::indexer::actor::STAGE).increment(0);
+    indexer_restarted(ExitReason::Panicked, 0);
+}
+
+/// Indexers that began anew after they had ended so.
+pub(crate) fn indexer_restarted(reason: ExitReason, times: u64) {
+    restarts("indexer", reason.as_str()).increment(times);
+}
+
+/// What an indexer measures.
+#[derive(Debug)]
+pub(crate) struct IndexMeters {
+    stored: Counter,
+    already_there: Counter,
+    refused: Counter,
+    items: Counter,
+    batches: Counter,
+    duration: Histogram,
+    size: Histogram,
+    event: Histogram,
+}
+
+impl IndexMeters {
+    pub(crate) fn new() -> Self {
+        Self {
+            stored: indexed("stored"),
+            already_there: indexed("already_there"),
+            refused: indexed("refused"),
+            items: index_retries("item"),
+            batches: index_retries("batch"),
+            duration: index_bulk_duration(),
+            size: index_bulk_size(),
+            event: event_indexed(),
+        }
+    }
+
+    pub(crate) fn left_out(&self, commands: u64, undecodable: u64) {
+        for (reason, records) in [("command", commands), ("undecodable", undecodable)] {
+            if records > 0 {
+                index_left_out(reason).increment(records);
+            }
+        }
+    }
+
+    pub(crate) fn gap(&self, records: i64) {
+        index_gap().increment(u64::try_from(records).unwrap_or(0));
+    }
+
+    pub(crate) fn settled(&self, stored: u64, already_there: u64, refused: usize, retries: u64) {
+        self.stored.increment(stored);
+        self.already_there.increment(already_there);
+        self.refused.increment(u64::try_from(refused).unwrap_or(0));
+        self.items.increment(retries);
+    }
+
+    pub(crate) fn batch_failed(&self) {
+        self.batches.increment(1);
+    }
+
+    pub(crate) fn note_bulk(&self, events: usize, took: Duration) {
+        self.duration.record(took);
+        self.size.record(figure(events));
+    }
+
+    pub(crate) fn note_stored(&self, lateness: Duration) {
+        self.event.record(lateness);
+    }
+}
+
+/// Brings the gauges of the indexers' partitions up to date when somebody asks for them.
+#[derive(Debug, Default)]
+pub(crate) struct IndexGauges {
+    owned: Mutex<BTreeSet<i32>>,
+}
+
+impl IndexGauges {
+    pub(crate) fn show(&self, glances: &[crate::indexer::assignment::IndexerGlance]) {
+        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        for glance in glances {
+            owned.insert(glance.partition);
+            index_lag(glance.partition).set(wide(glance.progress.lag().unwrap_or(0)));
+            index_paused(glance.partition).set(f64::from(u8::from(glance.progress.is_paused())));
+        }
+        let is_gone = |partition: &i32| !glances.iter().any(|glance| glance.partition == *partition);
+        for partition in owned.extract_if(.., is_gone) {
+            index_lag(partition).set(0.0);
+            index_paused(partition).set(0.0);
         }
     }
 }

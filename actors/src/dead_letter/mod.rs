@@ -32,7 +32,7 @@ pub struct DeadLetter {
     pub is_command: bool,
     /// How often it had been taken back before.
     pub retries: u32,
-    /// `decode`, `incident`, `project` or `quarantine`.
+    /// `decode`, `incident`, `project`, `quarantine` or `index`.
     pub stage: &'static str,
     /// A sentence: the parser's, or the panic's message.
     pub reason: String,
@@ -46,6 +46,7 @@ pub struct DeadLetterProducer {
     producer: FutureProducer,
     origin: Arc<str>,
     topic: Arc<str>,
+    group: Arc<str>,
 }
 
 impl std::fmt::Debug for DeadLetterProducer {
@@ -61,7 +62,14 @@ impl DeadLetterProducer {
     /// librdkafka's, for settings that it does not know.
     pub fn new(mut kafka: ClientConfig, origin: &str, topic: &str) -> KafkaResult<Self> {
         kafka.set("enable.idempotence", "true").set("message.timeout.ms", "10000");
-        Ok(Self { producer: kafka.create()?, origin: origin.into(), topic: topic.into() })
+        let group = names::ENGINE_GROUP.into();
+        Ok(Self { producer: kafka.create()?, origin: origin.into(), topic: topic.into(), group })
+    }
+
+    /// The same, on behalf of another consumer group than the engine's.
+    #[must_use]
+    pub fn on_behalf_of(self, group: &str) -> Self {
+        Self { group: group.into(), ..self }
     }
 
     /// Sends all and tries each again until it is acknowledged. They are handed over in order; one that must be tried
@@ -80,21 +88,22 @@ impl DeadLetterProducer {
     }
 
     async fn send_once(&self, letter: &DeadLetter) -> Result<(), String> {
-        let record = FutureRecord::to(&self.topic)
-            .key(&letter.key)
-            .payload(&letter.payload)
-            .headers(headers(letter, &self.origin));
+        let record = FutureRecord::to(&self.topic).key(&letter.key).payload(&letter.payload).headers(headers(
+            letter,
+            &self.origin,
+            &self.group,
+        ));
         let sent = self.producer.send(record, Timeout::After(Duration::from_secs(10))).await;
         sent.map(drop).map_err(|(error, _)| error.to_string())
     }
 }
 
-fn headers(letter: &DeadLetter, origin: &str) -> OwnedHeaders {
+fn headers(letter: &DeadLetter, origin: &str, group: &str) -> OwnedHeaders {
     let texts = [
         (names::ORIGIN_TOPIC_HEADER, origin.to_owned()),
         (names::ORIGIN_PARTITION_HEADER, letter.partition.to_string()),
         (names::ORIGIN_OFFSET_HEADER, letter.offset.to_string()),
-        (names::CONNECTOR_HEADER, names::ENGINE_GROUP.to_owned()),
+        (names::CONNECTOR_HEADER, group.to_owned()),
         (names::STAGE_HEADER, letter.stage.to_owned()),
         (names::REASON_HEADER, letter.reason.clone()),
         (RETRIES_HEADER, letter.retries.to_string()),

@@ -6,6 +6,6 @@
 
 pub mod actor;
 pub mod desk;
-mod lateness;
+pub(crate) mod lateness;
 pub mod messages;
 pub mod retry;

@@ -219,7 +219,7 @@ impl Tenure<'_> {
     }
 }
 
-fn restarts(deaths: &Deaths, policy: Option<RestartPolicy>) -> Restarts {
+pub(super) fn restarts(deaths: &Deaths, policy: Option<RestartPolicy>) -> Restarts {
     Restarts {
         count: deaths.total,
         budget: policy.map(|policy| Budget {

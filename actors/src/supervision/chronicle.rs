@@ -60,6 +60,7 @@ struct Dead {
     tenures: BTreeMap<i32, Deaths>,
     incidents: Deaths,
     projects: Deaths,
+    indexers: BTreeMap<i32, Deaths>,
 }
 
 /// Births and deaths of one engine.
@@ -104,7 +105,7 @@ impl Chronicle {
     }
 
     fn counter(&self, kind: Kind) -> &AtomicUsize {
-        let [root, flusher, consumer, router, project, incident] = &self.alive;
+        let [root, flusher, consumer, router, project, incident, index_consumer, indexer] = &self.alive;
         match kind {
             Kind::RootSupervisor => root,
             Kind::Flusher => flusher,
@@ -112,6 +113,8 @@ impl Chronicle {
             Kind::PartitionRouter => router,
             Kind::ProjectActor => project,
             Kind::IncidentActor => incident,
+            Kind::IndexConsumer => index_consumer,
+            Kind::Indexer => indexer,
         }
     }
 
@@ -119,6 +122,17 @@ impl Chronicle {
     pub fn tenure_died(&self, death: Death) {
         let death = shortened(death);
         self.lock().tenures.entry(death.partition).or_default().add(death);
+    }
+
+    /// Enters the death of an indexer.
+    pub fn indexer_died(&self, death: Death) {
+        let death = shortened(death);
+        self.lock().indexers.entry(death.partition).or_default().add(death);
+    }
+
+    /// Deaths of a partition's indexers.
+    pub fn indexer_deaths(&self, partition: i32) -> Deaths {
+        self.lock().indexers.get(&partition).cloned().unwrap_or_default()
     }
 
     /// Enters the death of a project's or an incident's actor.
@@ -143,7 +157,7 @@ impl Chronicle {
     /// All deaths: how many there ever were, and the newest, the newest first.
     pub fn all_deaths(&self) -> (u64, Vec<Death>) {
         let dead = self.lock();
-        let all = || dead.tenures.values().chain([&dead.incidents, &dead.projects]);
+        let all = || dead.tenures.values().chain(dead.indexers.values()).chain([&dead.incidents, &dead.projects]);
         let total = all().map(|deaths| deaths.total).sum();
         let mut last: Vec<Death> = all().flat_map(|deaths| deaths.last.iter().cloned()).collect();
         last.sort_by_key(|death| std::cmp::Reverse(death.at));
@@ -185,7 +199,7 @@ mod tests {
         drop(kept);
         assert_eq!((chronicle.alive(Kind::IncidentActor), chronicle.alive(Kind::PartitionRouter)), (0, 1));
         drop(router);
-        assert_eq!(Kind::ALL.map(|kind| chronicle.alive(kind)), [0; 6]);
+        assert_eq!(Kind::ALL.map(|kind| chronicle.alive(kind)), [0; 8]);
     }
 
     #[test]

@@ -21,17 +21,23 @@ pub enum Kind {
     ProjectActor,
     /// One fingerprint.
     IncidentActor,
+    /// The thread that polls the log for the indexers.
+    IndexConsumer,
+    /// One partition's way into the search index.
+    Indexer,
 }
 
 impl Kind {
     /// All kinds, parents before children.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::RootSupervisor,
         Self::Flusher,
         Self::KafkaConsumer,
         Self::PartitionRouter,
         Self::ProjectActor,
         Self::IncidentActor,
+        Self::IndexConsumer,
+        Self::Indexer,
     ];
 
     /// As it is shown.
@@ -43,11 +49,13 @@ impl Kind {
             Self::PartitionRouter => "PartitionRouter",
             Self::ProjectActor => "ProjectActor",
             Self::IncidentActor => "IncidentActor",
+            Self::IndexConsumer => "IndexConsumer",
+            Self::Indexer => "Indexer",
         }
     }
 }
 
-/// The name of one actor: `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`.
+/// The name of one actor: `Flusher`, `PartitionRouter 3`, `Indexer 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActorId {
     /// The engine.
@@ -67,6 +75,10 @@ pub enum ActorId {
         /// Fingerprint.
         fingerprint: String,
     },
+    /// The poll thread of the indexers.
+    IndexConsumer,
+    /// The indexer of a partition.
+    Indexer(i32),
 }
 
 impl ActorId {
@@ -79,6 +91,8 @@ impl ActorId {
             Self::Router(_) => Kind::PartitionRouter,
             Self::Project(_) => Kind::ProjectActor,
             Self::Incident { .. } => Kind::IncidentActor,
+            Self::IndexConsumer => Kind::IndexConsumer,
+            Self::Indexer(_) => Kind::Indexer,
         }
     }
 
@@ -95,8 +109,8 @@ impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind().as_str())?;
         match self {
-            Self::Root | Self::Flusher | Self::Consumer => Ok(()),
-            Self::Router(partition) => write!(f, " {partition}"),
+            Self::Root | Self::Flusher | Self::Consumer | Self::IndexConsumer => Ok(()),
+            Self::Router(partition) | Self::Indexer(partition) => write!(f, " {partition}"),
             Self::Project(project) => write!(f, " {project}"),
             Self::Incident { project, fingerprint } => write!(f, " {project}/{fingerprint}"),
         }
@@ -106,7 +120,7 @@ impl fmt::Display for ActorId {
 /// A text that names no actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an actor is named as `Flusher`, `PartitionRouter 3`, `ProjectActor <project>` or `IncidentActor <project>/<fingerprint>`"
+    "an actor is named as `Flusher`, `PartitionRouter 3`, `Indexer 3`, `ProjectActor <project>` or `IncidentActor <project>/<fingerprint>`"
 )]
 pub struct NoSuchName;
 
@@ -121,8 +135,10 @@ impl FromStr for ActorId {
             Kind::RootSupervisor => Self::Root,
             Kind::Flusher => Self::Flusher,
             Kind::KafkaConsumer => Self::Consumer,
-            Kind::PartitionRouter => {
-                return key.parse().ok().filter(|number| *number >= 0).map(Self::Router).ok_or(NoSuchName);
+            Kind::IndexConsumer => Self::IndexConsumer,
+            Kind::PartitionRouter | Kind::Indexer => {
+                let named = if kind == Kind::Indexer { Self::Indexer } else { Self::Router };
+                return key.parse().ok().filter(|number| *number >= 0).map(named).ok_or(NoSuchName);
             }
             Kind::ProjectActor if key.is_empty() => return Err(NoSuchName),
             Kind::ProjectActor => return Ok(Self::Project(key.to_owned())),
@@ -150,6 +166,8 @@ mod tests {
             "Flusher",
             "KafkaConsumer",
             "PartitionRouter 3",
+            "IndexConsumer",
+            "Indexer 0",
             "ProjectActor a b",
             "IncidentActor a/b/c",
         ] {
@@ -170,6 +188,9 @@ mod tests {
             "Flusher/",
             "RootSupervisor ",
             "PartitionRouter",
+            "Indexer",
+            "Indexer -1",
+            "IndexConsumer 1",
             "PartitionRouter x",
             "PartitionRouter -1",
             "PartitionRouter 99999999999",

@@ -4,6 +4,7 @@ mod assemble;
 pub mod child;
 pub mod chronicle;
 pub mod doing;
+pub mod indexing;
 pub mod kind;
 pub mod mail;
 pub mod observer;

@@ -117,11 +117,12 @@ async fn a_search_that_is_refused_or_not_complete_is_an_error_and_nobody_waits_f
     let answers = AtomicUsize::new(0);
     let server = Scripted::start(move |_, _, _| match answers.fetch_add(1, Ordering::Relaxed) {
         0 => (200, r#"{"timed_out":true,"_shards":{"failed":0},"hits":{"hits":[]}}"#.into()),
-        1 => (
+        // Tried again, because it may be a new day's index.
+        1..=4 => (
             503,
             r#"{"error":{"type":"search_phase_execution_exception","reason":"all shards failed"},"status":503}"#.into(),
         ),
-        2 => (400, r#"{"error":{"type":"x_content_parse_exception","reason":"bad"},"status":400}"#.into()),
+        5 => (400, r#"{"error":{"type":"x_content_parse_exception","reason":"bad"},"status":400}"#.into()),
         _ => (200, "<html>".into()),
     })
     .await;

@@ -11,8 +11,8 @@ mod observed;
 mod paging;
 
 pub use observed::{
-    ArbiterView, ConsumerView, FlusherView, IncidentView, Living, Observed, ProjectView, ResidentView, RootView,
-    RouterView,
+    ArbiterView, ConsumerView, FlusherView, IncidentView, IndexerView, Living, Observed, ProjectView, ResidentView,
+    RootView, RouterView,
 };
 pub use paging::{Cursor, Order, Place, Selection};
 

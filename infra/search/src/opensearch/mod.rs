@@ -10,13 +10,13 @@ mod retention;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use call::Call;
+use call::{Call, failure};
 use chrono::NaiveDate;
 use config::{ConfigError, OpenSearchConfig};
-use opensearch::http::Method;
 use opensearch::http::transport::Transport;
+use opensearch::http::{Method, StatusCode};
 use schema::search::{IndexedEvent, ItemOutcome, SearchAnswer, SearchError, SearchIndex, SearchRequest};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -30,6 +30,9 @@ const STORE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take for a search; it is told to give up a little earlier itself.
 const SEARCH_PATIENCE: Duration = Duration::from_secs(6);
 const SHARD_PATIENCE: &str = "5s";
+/// How often a search is tried whose shards are not there, and the time in between.
+const SEARCH_TRIES: u32 = 4;
+const SEARCH_PAUSE: Duration = Duration::from_millis(250);
 /// A search before the first day has an index finds nothing; one that a shard is missing from fails.
 const SEARCH: [(&str, &str); 2] = [("ignore_unavailable", "true"), ("allow_partial_search_results", "false")];
 
@@ -80,6 +83,23 @@ impl OpenSearch {
         *self.prepared.lock().unwrap_or_else(PoisonError::into_inner) = prepared;
     }
 
+    /// Asks a question. A day's index takes a moment from its creation to its first answer, in which it makes the whole
+    /// search fail: that is waited for.
+    async fn ask(&self, body: &Value) -> Result<Bytes, SearchError> {
+        let path = format!("{}/_search", self.prefix);
+        let mut tries = SEARCH_TRIES;
+        loop {
+            let call = Call::new(Method::Post, &path, SEARCH_PATIENCE).query(&SEARCH).json(body);
+            let (status, answer) = call.answer(&self.transport).await?;
+            tries -= 1;
+            match status {
+                status if status.is_success() => return Ok(answer),
+                StatusCode::SERVICE_UNAVAILABLE if tries > 0 => tokio::time::sleep(SEARCH_PAUSE).await,
+                status => return Err(failure(status, &answer)),
+            }
+        }
+    }
+
     async fn send_bulk(&self, events: &[IndexedEvent]) -> Result<Vec<ItemOutcome>, SearchError> {
         let lines = bulk::lines(&self.prefix, events).map_err(|error| SearchError::Refused(error.to_string()))?;
         // No more of the answer than what is read.
@@ -126,18 +146,13 @@ impl SearchIndex for OpenSearch {
     }
 
     async fn search(&self, request: &SearchRequest) -> Result<SearchAnswer, SearchError> {
-        let path = format!("{}/_search", self.prefix);
-        let body = question::body(request, SHARD_PATIENCE);
-        let call = Call::new(Method::Post, &path, SEARCH_PATIENCE).query(&SEARCH).json(&body);
-        answer::answer(&call.send(&self.transport).await?)
+        answer::answer(&self.ask(&question::body(request, SHARD_PATIENCE)).await?)
     }
 
     async fn event(&self, projects: &[String], id: &str) -> Result<Option<IndexedEvent>, SearchError> {
-        let path = format!("{}/_search", self.prefix);
         let found = [question::of_projects(projects), json!({"term": {"id": id}})];
         let body = json!({"query": {"bool": {"filter": found}}, "size": 1});
-        let call = Call::new(Method::Post, &path, SEARCH_PATIENCE).query(&SEARCH).json(&body);
-        answer::event(&call.send(&self.transport).await?)
+        answer::event(&self.ask(&body).await?)
     }
 
     async fn drop_days_before(&self, oldest: NaiveDate) -> Result<Vec<NaiveDate>, SearchError> {
