@@ -144,7 +144,7 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     }
     let log = LogWriter::new(stack.kafka.clone(), schema::names::RAW_TOPIC)?;
     if roles.contains(&Role::Core) {
-        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone() };
+        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone(), search: None };
         let watched = watched.clone();
         let routes = move |config: &mut web::ServiceConfig| {
             config.configure(core::routes(state.clone())).configure(supervision::routes(seen.clone()));

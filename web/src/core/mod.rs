@@ -11,6 +11,7 @@ mod ledger;
 mod list_query;
 mod metrics;
 pub(crate) mod query;
+mod search;
 mod shapes;
 
 use crate::auth::Keys;
@@ -20,6 +21,8 @@ use actix_web::web;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Object;
 use schema::database::Database;
+use schema::search::SearchIndex;
+use std::sync::Arc;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 /// What the core API stands on.
@@ -32,6 +35,8 @@ pub struct CoreState {
     pub keys: Keys,
     /// Where commands go.
     pub log: LogWriter,
+    /// The index of all events; none if this process was not told of one.
+    pub search: Option<Arc<dyn SearchIndex>>,
 }
 
 /// The routes of the core API, for [`actix_web::App::configure`].
@@ -53,7 +58,9 @@ pub fn services(config: &mut ServiceConfig<'_>) {
         .service(commands::reopen)
         .service(ledger::ledger)
         .service(metrics::overview)
-        .service(metrics::trends);
+        .service(metrics::trends)
+        .service(search::events)
+        .service(search::event);
 }
 
 impl CoreState {

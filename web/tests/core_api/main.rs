@@ -8,3 +8,4 @@ mod list;
 mod paging;
 mod refusals;
 mod rig;
+mod search;

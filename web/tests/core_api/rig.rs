@@ -90,7 +90,7 @@ impl Rig {
             schema::keys::create(&mut connection, &new).await.unwrap();
         }
         let log = LogWriter::new(kafka(), topic).unwrap();
-        let state = CoreState { keys: Keys::new(pool.clone()), database: pool, log };
+        let state = CoreState { keys: Keys::new(pool.clone()), database: pool, log, search: None };
         Self { database, state }
     }
 

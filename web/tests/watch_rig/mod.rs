@@ -100,7 +100,7 @@ impl Rig {
         });
         let observer = Some(engine.observer());
         let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer };
-        let state = CoreState { database: database.clone(), keys, log };
+        let state = CoreState { database: database.clone(), keys, log, search: None };
         let (core, second) = serve(move |config| {
             config.configure(web::core::routes(state.clone())).configure(web::health::routes(probes.clone()));
             config.configure(supervision::routes(seen.clone()));
