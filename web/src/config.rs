@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// A text that Debug does not show.
@@ -101,6 +102,9 @@ pub struct SignalsConfig {
     /// `SIGNALS_DATABASE_CONNECTIONS`: connections to PostgreSQL that this process may hold.
     #[serde(default = "connections")]
     pub database_connections: usize,
+    /// `SIGNALS_SEARCH_RETENTION_DAYS`: events can be searched for so many days after their receipt.
+    #[serde(default = "search_retention_days")]
+    pub search_retention_days: NonZeroU32,
 }
 
 fn data_dir() -> PathBuf {
@@ -121,6 +125,10 @@ fn core_port() -> u16 {
 
 fn connections() -> usize {
     16
+}
+
+fn search_retention_days() -> NonZeroU32 {
+    const { NonZeroU32::new(30).unwrap() }
 }
 
 /// Reads a section, with our prefix or without one.

@@ -26,7 +26,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run everything in this process (the default); log and database are embedded unless the environment names them.
+    /// Run everything in this process (the default); log, database and search are embedded unless the environment names them.
     Up,
     /// Take events in over HTTP.
     Ingest,
@@ -34,6 +34,8 @@ enum Command {
     Core,
     /// Read the log and keep the incidents.
     Engine,
+    /// Read the log and keep the search index.
+    Indexer,
     /// Run several roles in one process: `signals run ingest,core`.
     Run {
         /// Which.
@@ -84,6 +86,7 @@ async fn run_command() -> anyhow::Result<ExitCode> {
         Command::Ingest => run::roles(&[Role::Ingest]).await?,
         Command::Core => run::roles(&[Role::Core]).await?,
         Command::Engine => run::roles(&[Role::Engine]).await?,
+        Command::Indexer => run::roles(&[Role::Indexer]).await?,
         Command::Run { roles } => run::roles(&roles).await?,
         Command::Migrate => run::migrate(Stack::named()?.database).await?,
         Command::Seed => seed().await?,

@@ -11,6 +11,7 @@ use crate::metrics::exporter::Exporter;
 use crate::metrics::requests::measure;
 use crate::producer::LogWriter;
 use crate::request_id::request_id;
+use crate::search_retention::SearchRetention;
 use crate::stack::{Stack, seed_key};
 use crate::supervision::{self, SupervisionState};
 use crate::{core, health, ingest, metrics, openapi, topics};
@@ -18,11 +19,15 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use actors::config::EngineConfig;
+use actors::indexer::config::IndexerConfig;
+use actors::supervision::indexing::Indexing;
 use actors::supervision::root::Engine;
 use anyhow::Context;
 use schema::database::{Database, DatabaseConfig};
+use schema::search::SearchIndex;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -43,6 +48,8 @@ pub enum Role {
     Core,
     /// The log to incidents.
     Engine,
+    /// The log to the search index.
+    Indexer,
 }
 
 /// What runs in this process, to be ended in the opposite order of its start.
@@ -50,6 +57,7 @@ struct Running {
     probes: Probes,
     servers: Vec<ServerHandle>,
     engine: Option<Engine>,
+    indexing: Option<(Indexing, SearchRetention)>,
     reporter: Option<Reporter>,
     addresses: Vec<(Role, SocketAddr)>,
 }
@@ -67,7 +75,7 @@ pub async fn up() -> anyhow::Result<()> {
         prepare(&stack).await?;
         let database = schema::database::pool(&stack.database, config.database_connections)?;
         schema::seed::seed_demo(&mut *database.get().await?, &key).await.context("cannot seed the demo project")?;
-        let all = [Role::Ingest, Role::Core, Role::Engine];
+        let all = [Role::Ingest, Role::Core, Role::Engine, Role::Indexer];
         let running = start(&all, &config, &stack, database).await?;
         print!("{}", welcome(&running, &stack, &key, &config)?);
         until_told(running).await
@@ -83,7 +91,11 @@ pub async fn up() -> anyhow::Result<()> {
 /// As [`up`].
 pub async fn roles(roles: &[Role]) -> anyhow::Result<()> {
     let config: SignalsConfig = section("SIGNALS_")?;
-    let stack = Stack::named_with_log()?;
+    let stack = Stack::named_with_log()?.and_named_search(&config)?;
+    anyhow::ensure!(
+        stack.search.is_some() || !roles.contains(&Role::Indexer),
+        "set OPENSEARCH_URL; only `signals` and `signals up` bring their own search index"
+    );
     prepare(&stack).await?;
     let database = schema::database::pool(&stack.database, config.database_connections)?;
     until_told(start(roles, &config, &stack, database).await?).await
@@ -122,8 +134,7 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     // Before anything that measures.
     let mut exporter = Exporter::install()?.sample_database(database.clone());
     let mut probes = Probes::new().add_database(database.clone()).add_log(&stack.kafka, schema::names::RAW_TOPIC)?;
-    let mut running =
-        Running { probes: probes.clone(), servers: Vec::new(), engine: None, reporter: None, addresses: Vec::new() };
+    let mut running = Running::new(probes.clone());
     if roles.contains(&Role::Engine) {
         let engine = EngineConfig { consumer_settings: stack.consumer_settings.clone(), ..EngineConfig::default() };
         let engine = Engine::start(stack.kafka.clone(), database.clone(), engine).await?;
@@ -131,9 +142,13 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
         probes = supervision::probes(probes, &engine.observer());
         running.engine = Some(engine);
     }
+    if let Some(index) = stack.search.clone().filter(|_| roles.contains(&Role::Indexer)) {
+        let indexing = running.index(index, config, stack, database.clone())?;
+        exporter = exporter.sample(indexing.sampler());
+        probes = supervision::index_probes(probes, &indexing.observer());
+    }
     let keys = Keys::new(database.clone());
-    let observer = running.engine.as_ref().map(Engine::observer);
-    let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer };
+    let seen = running.seen(database.clone(), keys.clone());
     let watched = watched(probes, exporter);
     let has_http = roles.contains(&Role::Ingest) || roles.contains(&Role::Core);
     if config.metrics_port.is_some() || !has_http {
@@ -144,7 +159,8 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     }
     let log = LogWriter::new(stack.kafka.clone(), schema::names::RAW_TOPIC)?;
     if roles.contains(&Role::Core) {
-        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone(), search: None };
+        let search = stack.search.clone();
+        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone(), search };
         let watched = watched.clone();
         let routes = move |config: &mut web::ServiceConfig| {
             config.configure(core::routes(state.clone())).configure(supervision::routes(seen.clone()));
@@ -171,20 +187,46 @@ fn watched(probes: Probes, exporter: Exporter) -> impl Fn(&mut web::ServiceConfi
     }
 }
 
-/// The same, and the operator's view if the engine lives in this process: it is seen there even if nothing else is served.
+/// The same, and the operator's view if an engine or indexers live in this process: they are seen there even if nothing else
+/// is served.
 fn beside_engine(
     watched: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     seen: SupervisionState,
 ) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     move |config| {
         config.configure(watched.clone());
-        if seen.observer.is_some() {
+        if seen.sees_somebody() {
             config.configure(supervision::routes(seen.clone()));
         }
     }
 }
 
 impl Running {
+    fn new(probes: Probes) -> Self {
+        let (servers, addresses) = (Vec::new(), Vec::new());
+        Self { probes, servers, engine: None, indexing: None, reporter: None, addresses }
+    }
+
+    /// Starts the indexers and what deletes old days, whether or not the search server answers.
+    fn index(
+        &mut self,
+        index: Arc<dyn SearchIndex>,
+        config: &SignalsConfig,
+        stack: &Stack,
+        database: Database,
+    ) -> anyhow::Result<&Indexing> {
+        let settings = IndexerConfig { consumer_settings: stack.consumer_settings.clone(), ..IndexerConfig::default() };
+        let indexing = Indexing::start(stack.kafka.clone(), Arc::clone(&index), settings)?;
+        let retention = SearchRetention::start(database, index, config.search_retention_days);
+        Ok(&self.indexing.insert((indexing, retention)).0)
+    }
+
+    fn seen(&self, database: Database, keys: Keys) -> SupervisionState {
+        let observer = self.engine.as_ref().map(Engine::observer);
+        let indexers = self.indexing.as_ref().map(|(indexing, _)| indexing.observer());
+        SupervisionState { database, keys, observer, indexers }
+    }
+
     /// Health and metrics on a port of their own. The port that nobody chose may be taken: then any free one.
     fn watch(
         &mut self,
@@ -237,6 +279,10 @@ impl Running {
         }
         if let Some(reporter) = self.reporter {
             reporter.stop().await;
+        }
+        if let Some((indexing, retention)) = self.indexing {
+            retention.stop();
+            indexing.stop().await;
         }
         if let Some(engine) = self.engine {
             engine.stop().await;

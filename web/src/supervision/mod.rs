@@ -10,7 +10,7 @@ mod probes;
 mod shapes;
 
 pub use actors::supervision::view::{ActorView, DeathView, Observed, Order, Page, ResidentView, RouterView, State};
-pub use probes::probes;
+pub use probes::{index_probes, probes};
 pub use shapes::{Gap, Gaps, Known, Partition, Quarantine, Quarantined, Supervision};
 
 use crate::auth::Keys;
@@ -19,6 +19,7 @@ use crate::error::Problem;
 use crate::openapi::Refusals;
 use actix_web::http::header::{CacheControl, CacheDirective};
 use actix_web::{HttpRequest, HttpResponse, get, web};
+use actors::supervision::indexing::IndexObserver;
 use actors::supervision::kind::{ActorId, Kind};
 use actors::supervision::observer::Observer;
 use actors::supervision::view::{Cursor, Selection};
@@ -45,6 +46,8 @@ pub struct SupervisionState {
     pub keys: Keys,
     /// The engine of this process; none if it runs elsewhere.
     pub observer: Option<Observer>,
+    /// The indexers of this process; none if they run elsewhere.
+    pub indexers: Option<IndexObserver>,
 }
 
 /// The living tree: every actor's state, box, restarts and last progress; partitions with offsets and lag, holes in the log,
@@ -64,13 +67,7 @@ async fn tree(request: HttpRequest, state: web::Data<SupervisionState>) -> Resul
     let mut query = Query::parse(request.query_string(), &["limit", "sort"])?;
     let children = selection(&mut query, USUAL_BRANCH)?;
     let began = Instant::now();
-    let engine = async {
-        match &state.observer {
-            Some(observer) => Some(observer.view(children).await),
-            None => None,
-        }
-    };
-    let (engine, known) = tokio::join!(engine, state.known());
+    let (engine, known) = tokio::join!(state.living(children), state.known());
     if engine.is_none() && !known.database_answers {
         return Err(unavailable());
     }
@@ -79,7 +76,7 @@ async fn tree(request: HttpRequest, state: web::Data<SupervisionState>) -> Resul
     Ok(shown(&Supervision { collected_in_ms, engine, known }))
 }
 
-/// One actor by its name: `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`;
+/// One actor by its name: `Flusher`, `PartitionRouter 3`, `Indexer 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`;
 /// a slash may stand for the space. A project or an incident is asked itself; of a router, a page of its children is shown.
 #[utoipa::path(
     tag = "supervision",
@@ -104,15 +101,11 @@ async fn actor(
     let id: ActorId = name.parse().map_err(|error| Problem::not_found(format!("such actor: {error}")))?;
     let none = Selection::default();
     let (incidents, projects) = if of_projects { (none, asked) } else { (asked, none) };
-    let living = match &state.observer {
-        Some(observer) => observer.actor(&id, incidents, projects).await,
-        None => None,
-    };
-    let found = match living {
+    let found = match state.find(&id, incidents, projects).await {
         Some(found) => Some(found),
         None => state.elsewhere(&id).await?,
     };
-    found.map(|found| shown(&found)).ok_or_else(|| absent(&id, state.observer.is_some()))
+    found.map(|found| shown(&found)).ok_or_else(|| absent(&id, &state))
 }
 
 fn selection(query: &mut Query, usual: i64) -> Result<Selection, Problem> {
@@ -130,9 +123,35 @@ fn shown(body: &impl serde::Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header(CacheControl(vec![CacheDirective::NoStore])).json(body)
 }
 
-fn absent(id: &ActorId, has_engine: bool) -> Problem {
+impl SupervisionState {
+    /// The tree of this process: the engine's, with the indexers below its root; that of the indexers if there is no engine.
+    async fn living(&self, children: Selection) -> Option<ActorView> {
+        let Some(observer) = &self.observer else { return self.indexers.as_ref().map(IndexObserver::root) };
+        let mut root = observer.view(children).await;
+        root.children.extend(self.indexers.iter().flat_map(IndexObserver::actors));
+        Some(root)
+    }
+
+    async fn find(&self, id: &ActorId, incidents: Selection, projects: Selection) -> Option<ActorView> {
+        match (id.kind(), &self.observer) {
+            (Kind::RootSupervisor, _) => self.living(incidents).await,
+            (Kind::IndexConsumer | Kind::Indexer, _) => self.indexers.as_ref().and_then(|indexers| indexers.actor(id)),
+            (_, Some(observer)) => observer.actor(id, incidents, projects).await,
+            (_, None) => None,
+        }
+    }
+
+    /// Whether anybody lives in this process who could be seen.
+    pub fn sees_somebody(&self) -> bool {
+        self.observer.is_some() || self.indexers.is_some()
+    }
+}
+
+fn absent(id: &ActorId, state: &SupervisionState) -> Problem {
     let why = match id.kind() {
-        _ if !has_engine => "; no engine runs in this process",
+        Kind::IndexConsumer | Kind::Indexer if state.indexers.is_none() => "; no indexer runs in this process",
+        Kind::IndexConsumer | Kind::Indexer => " in this process",
+        _ if state.observer.is_none() => "; no engine runs in this process",
         Kind::IncidentActor | Kind::ProjectActor => " alive here; it is woken when its next record comes",
         _ => " in this process",
     };

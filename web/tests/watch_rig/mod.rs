@@ -99,7 +99,7 @@ impl Rig {
             config.configure(web::metrics::exporter::routes(shown.clone()));
         });
         let observer = Some(engine.observer());
-        let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer };
+        let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer, indexers: None };
         let state = CoreState { database: database.clone(), keys, log, search: None };
         let (core, second) = serve(move |config| {
             config.configure(web::core::routes(state.clone())).configure(web::health::routes(probes.clone()));
