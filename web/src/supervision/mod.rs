@@ -9,7 +9,9 @@ mod parameters;
 mod probes;
 mod shapes;
 
-pub use actors::supervision::view::{ActorView, DeathView, Observed, Order, Page, ResidentView, RouterView, State};
+pub use actors::supervision::view::{
+    ActorView, DeathView, IndexerView, Observed, Order, Page, ResidentView, RouterView, State,
+};
 pub use probes::{index_probes, probes};
 pub use shapes::{Gap, Gaps, Known, Partition, Quarantine, Quarantined, Supervision};
 

@@ -2,7 +2,7 @@
 
 use super::client::{Ask, Look};
 use super::words::{count, number, or_dash, span};
-use crate::supervision::{ActorView, Observed, Order, Partition, RouterView, State};
+use crate::supervision::{ActorView, IndexerView, Observed, Order, Partition, RouterView, State};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::cmp::Reverse;
 use std::time::Instant;
@@ -200,10 +200,11 @@ impl Model {
         let engine = look.tree.engine.as_ref();
         let parts = engine.map_or(&[][..], |root| &root.children);
         let mut lines: Vec<Line> = engine.into_iter().map(root).collect();
-        let (mut routers, mut others): (Vec<Line>, Vec<Line>) = (Vec::new(), Vec::new());
+        let (mut routers, mut others, mut indexers) = (Vec::new(), Vec::new(), Vec::new());
         for part in parts {
             match &part.observed {
                 Observed::Router(figures) => routers.push(self.router(part, figures)),
+                Observed::Indexer(figures) => indexers.push(indexer(part, figures)),
                 _ => others.push(other(part)),
             }
         }
@@ -213,6 +214,7 @@ impl Model {
         routers.extend(away);
         self.sort(&mut routers);
         others.extend(routers);
+        others.extend(indexers);
         let last = others.len().saturating_sub(1);
         for (place, line) in others.iter_mut().enumerate() {
             let branch = if place == last { "└ " } else { "├ " };
@@ -320,6 +322,20 @@ fn other(view: &ActorView) -> Line {
         (None, _) => String::new(),
     };
     bare(view, note)
+}
+
+/// It belongs to no partition of the engine, so it is not sorted among the routers.
+fn indexer(view: &ActorView, figures: &IndexerView) -> Line {
+    let note = view
+        .why
+        .clone()
+        .unwrap_or_else(|| format!("{} events to {}, {}", count(figures.events), figures.index, figures.step));
+    let mut line = bare(view, note);
+    let [_, _, lag, restarts, _, _, durable, ..] = &mut line.cells;
+    *lag = or_dash(figures.lag, number);
+    *restarts = count(view.restarts.count);
+    *durable = or_dash(figures.next_offset, number);
+    line
 }
 
 fn elsewhere(known: &Partition) -> Line {

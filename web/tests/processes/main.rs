@@ -18,6 +18,7 @@ mod api;
 mod chance;
 mod conformance;
 mod engine_killed;
+mod indexer_killed;
 mod kill9;
 mod load;
 mod outages;

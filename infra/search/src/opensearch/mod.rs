@@ -75,6 +75,14 @@ impl OpenSearch {
         Self { prefix: prefix.to_owned(), ..self }
     }
 
+    /// What is sent to the server for a batch, for whoever measures.
+    ///
+    /// # Errors
+    /// If an event has no JSON form.
+    pub fn bulk_body(&self, events: &[IndexedEvent]) -> serde_json::Result<Vec<u8>> {
+        bulk::lines(&self.prefix, events)
+    }
+
     fn prepared(&self) -> Prepared {
         *self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,7 +109,7 @@ impl OpenSearch {
     }
 
     async fn send_bulk(&self, events: &[IndexedEvent]) -> Result<Vec<ItemOutcome>, SearchError> {
-        let lines = bulk::lines(&self.prefix, events).map_err(|error| SearchError::Refused(error.to_string()))?;
+        let lines = self.bulk_body(events).map_err(|error| SearchError::Refused(error.to_string()))?;
         // No more of the answer than what is read.
         let wanted = [("filter_path", "items.*.status,items.*.error")];
         let call = Call::new(Method::Post, "_bulk", STORE_PATIENCE).query(&wanted).lines(Bytes::from(lines));
