@@ -21,10 +21,14 @@ pub struct EngineConfig {
     pub dedupe_age_ms: i64,
     /// Records that a batch may grow to while its router is busy; then its partition is paused.
     pub batch_records: usize,
+    /// The same for their bytes.
+    pub batch_bytes: usize,
     /// Batches that may wait in a router's inbox, besides the one that grows.
     pub batches_waiting: usize,
-    /// Records that one flush may contain.
+    /// Records that one flush may contain...
     pub flush_records: usize,
+    /// ...and their bytes, which are held until the cut.
+    pub flush_bytes: usize,
     /// Under load, at least this long between two cuts of a partition.
     pub shortest_pace: Duration,
     /// Under load, at most this long.
@@ -50,8 +54,10 @@ impl Default for EngineConfig {
             dedupe_records: 100_000,
             dedupe_age_ms: 3_600_000,
             batch_records: 16_000,
+            batch_bytes: 16 << 20,
             batches_waiting: 1,
-            flush_records: 50_000,
+            flush_records: 100_000,
+            flush_bytes: 64 << 20,
             shortest_pace: Duration::from_millis(50),
             longest_pace: Duration::from_secs(2),
             residents: 50_000,

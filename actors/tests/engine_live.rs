@@ -35,7 +35,7 @@ async fn g2_g3_counts_are_exact_over_restarts_duplicates_and_hand_overs() {
     assert_eq!(rig.sum("SELECT count(*) AS n FROM incidents").await, (PROJECTS * FINGERPRINTS) as i64);
     let exact = "SELECT count(*) AS n FROM incidents WHERE event_count NOT BETWEEN 42 AND 43";
     assert_eq!(rig.sum(exact).await, 0, "6,000 events over 140 incidents");
-    let minutes = "SELECT sum(value)::bigint AS n FROM metrics_bucket WHERE metric_name = 'errors'";
+    let minutes = "SELECT sum(value)::bigint AS n FROM trend_minutes";
     assert_eq!(rig.sum(minutes).await, 6_000);
     let ring = "SELECT count(*) AS n FROM incident_events WHERE attributes ->> 'error_code' IS NULL";
     assert_eq!(rig.sum(ring).await, 0);

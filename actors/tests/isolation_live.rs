@@ -60,9 +60,9 @@ async fn g5_a_record_that_kills_its_incident_disturbs_no_other_count() {
     // Every incident has exactly its own events, and the minutes say the same.
     let each = "SELECT count(*) AS n FROM incidents WHERE event_count NOT BETWEEN 11 AND 15";
     assert_eq!(rig.sum(each).await, 0);
-    for metric in ["errors", "events.error"] {
-        let minutes = format!("SELECT sum(value)::bigint AS n FROM metrics_bucket WHERE metric_name = '{metric}'");
-        assert_eq!(rig.sum(&minutes).await, 2_000 - poisoned - garbled, "{metric}");
+    for table in ["trend_minutes", "metrics_bucket WHERE metric_name = 'events.error'"] {
+        let minutes = format!("SELECT sum(value)::bigint AS n FROM {table}");
+        assert_eq!(rig.sum(&minutes).await, 2_000 - poisoned - garbled, "{table}");
     }
     let counted = "SELECT sum(events)::bigint AS n FROM ledger WHERE outcome = 'counted'";
     assert_eq!(rig.sum(counted).await, 2_000 - poisoned - garbled);

@@ -48,7 +48,7 @@ async fn g6_twenty_thousand_distinct_errors_are_counted_in_a_thousand_incidents_
     assert_eq!((rig.sum(INCIDENTS).await, rig.sum(OVERFLOWN).await), (2_001, 20_500));
     let ledger = "SELECT sum(events)::bigint AS n FROM ledger WHERE outcome = 'counted'";
     assert_eq!(rig.sum(ledger).await, 23_500);
-    let minutes = "SELECT sum(value)::bigint AS n FROM metrics_bucket WHERE metric_name = 'errors'";
+    let minutes = "SELECT sum(value)::bigint AS n FROM trend_minutes";
     assert_eq!(rig.sum(minutes).await, 23_500);
 }
 

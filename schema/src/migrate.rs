@@ -15,7 +15,7 @@ pub enum MigrateError {
     /// The database cannot be reached.
     #[error("cannot connect to the database: {0}")]
     Connect(#[from] diesel::ConnectionError),
-    /// The lock, or the partitions of `metrics_bucket`.
+    /// The lock, or the partitions by day.
     #[error("a statement of the migration failed: {0}")]
     Query(#[from] diesel::result::Error),
     /// A migration itself.
@@ -46,6 +46,6 @@ pub async fn migrate_with(mut connection: AsyncPgConnection) -> Result<(), Migra
     .await
     .map_err(|cause| MigrateError::Migration(Box::new(cause)))?
     .map_err(MigrateError::Migration)?;
-    crate::retention::ensure_bucket_days(&mut connection).await?;
+    crate::retention::ensure_days(&mut connection).await?;
     Ok(())
 }

@@ -3,10 +3,12 @@
 use crate::event::{EventType, Severity};
 use crate::status::IncidentStatus;
 use chrono::{DateTime, Utc};
+use std::ops::Deref;
+use std::sync::Arc;
 
-/// One row of `incidents` as its actor knows it. Absolute values, not differences.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IncidentSnapshot {
+/// What of an incident never changes once it is open. Shared by all its images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncidentIdentity {
     /// ULID of its first event's time and place in the log.
     pub id: String,
     /// Owner of the project.
@@ -25,6 +27,17 @@ pub struct IncidentSnapshot {
     pub error_code: Option<String>,
     /// Templated `attributes.route` of its first event.
     pub route: Option<String>,
+    /// The incident before it, if this is a regression.
+    pub previous_incident_id: Option<String>,
+    /// Partition of the log.
+    pub partition: i32,
+}
+
+/// One row of `incidents` as its actor knows it: who it is, and what changes. Absolute values, not differences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncidentSnapshot {
+    /// Who it is; its members are read as if they were the image's own.
+    pub identity: Arc<IncidentIdentity>,
     /// State.
     pub status: IncidentStatus,
     /// Highest severity seen.
@@ -37,12 +50,16 @@ pub struct IncidentSnapshot {
     pub last_seen: DateTime<Utc>,
     /// When it was resolved, while it is.
     pub resolved_at: Option<DateTime<Utc>>,
-    /// The incident before it, if this is a regression.
-    pub previous_incident_id: Option<String>,
-    /// Partition of the log.
-    pub partition: i32,
     /// Offset of the last record that this image contains.
     pub applied_through: i64,
+}
+
+impl Deref for IncidentSnapshot {
+    type Target = IncidentIdentity;
+
+    fn deref(&self) -> &IncidentIdentity {
+        &self.identity
+    }
 }
 
 /// A kept example of an incident's events.
@@ -124,16 +141,25 @@ pub struct CommandOutcome {
 pub struct BucketDelta {
     /// Start of the minute, event time.
     pub bucket_time: DateTime<Utc>,
-    /// `errors`, or `events.<type>`.
+    /// `events.<type>`.
     pub metric_name: &'static str,
     /// Project.
     pub project_id: String,
     /// Environment.
     pub environment: String,
-    /// Empty for the whole project.
-    pub fingerprint: String,
     /// Events to add.
     pub value: i64,
+}
+
+/// Errors to add to one hour of a fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrendDelta {
+    /// The fingerprint, its project and its environment.
+    pub identity: Arc<IncidentIdentity>,
+    /// Hours since 1970, event time.
+    pub hour: i64,
+    /// (minute of the hour, errors), each minute at most once, in rising order.
+    pub minutes: Vec<(u8, i64)>,
 }
 
 /// Events to add to one line of the ledger.

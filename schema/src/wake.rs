@@ -1,11 +1,12 @@
 //! What an IncidentActor must know of its fingerprint's past when it starts.
 
-use crate::snapshot::IncidentSnapshot;
+use crate::snapshot::{IncidentIdentity, IncidentSnapshot};
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel::result::Error;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use std::sync::Arc;
 
 #[derive(diesel::QueryableByName)]
 struct Row {
@@ -74,7 +75,7 @@ pub async fn newest_incidents(
 fn snapshot(row: Row) -> QueryResult<IncidentSnapshot> {
     let status = row.status.parse().map_err(|error| Error::DeserializationError(Box::new(error)))?;
     let severity = row.severity.parse().map_err(|error| Error::DeserializationError(Box::new(error)))?;
-    Ok(IncidentSnapshot {
+    let identity = IncidentIdentity {
         id: row.id,
         org_id: row.org_id,
         project_id: row.project_id,
@@ -84,14 +85,17 @@ fn snapshot(row: Row) -> QueryResult<IncidentSnapshot> {
         title: row.title,
         error_code: row.error_code,
         route: row.route,
+        previous_incident_id: row.previous_incident_id,
+        partition: row.partition,
+    };
+    Ok(IncidentSnapshot {
+        identity: Arc::new(identity),
         status,
         severity,
         event_count: row.event_count,
         first_seen: row.first_seen,
         last_seen: row.last_seen,
         resolved_at: row.resolved_at,
-        previous_incident_id: row.previous_incident_id,
-        partition: row.partition,
         applied_through: row.applied_through,
     })
 }

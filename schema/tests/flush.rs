@@ -9,9 +9,12 @@ use schema::database::{DatabaseConfig, FROZEN};
 use schema::event::{EventType, Severity};
 use schema::flush::{CheckpointAdvance, Committed, FlushBatch, FlushError, commit};
 use schema::names::{ENGINE_GROUP, RAW_TOPIC};
-use schema::snapshot::{BucketDelta, Cause, IncidentSnapshot, LedgerDelta, LogGap, Sample, Transition};
+use schema::snapshot::{
+    BucketDelta, Cause, IncidentIdentity, IncidentSnapshot, LedgerDelta, LogGap, Sample, Transition, TrendDelta,
+};
 use schema::status::IncidentStatus;
 use schema::testing::TestDatabase;
+use std::sync::Arc;
 
 #[derive(diesel::QueryableByName)]
 struct Number {
@@ -28,7 +31,7 @@ fn at(second: i64) -> DateTime<Utc> {
 }
 
 fn incident(count: i64, through: i64) -> IncidentSnapshot {
-    IncidentSnapshot {
+    let identity = IncidentIdentity {
         id: "01INCIDENT".into(),
         org_id: "org".into(),
         project_id: "proj".into(),
@@ -38,19 +41,25 @@ fn incident(count: i64, through: i64) -> IncidentSnapshot {
         title: "it broke".into(),
         error_code: Some("DB_TIMEOUT".into()),
         route: None,
+        previous_incident_id: None,
+        partition: 0,
+    };
+    IncidentSnapshot {
+        identity: Arc::new(identity),
         status: IncidentStatus::Open,
         severity: Severity::Error,
         event_count: count,
         first_seen: at(0),
         last_seen: at(count),
         resolved_at: None,
-        previous_incident_id: None,
-        partition: 0,
         applied_through: through,
     }
 }
 
 fn batch(epoch: i64, from: i64, next: i64) -> FlushBatch {
+    let image = incident(next, next - 1);
+    let trend = TrendDelta { identity: Arc::clone(&image.identity), hour: 497_222, minutes: vec![(13, next - from)] };
+    let (opened, changed) = if from == 0 { (vec![image], vec![]) } else { (vec![], vec![image]) };
     FlushBatch {
         checkpoint: CheckpointAdvance {
             group: ENGINE_GROUP.to_owned(),
@@ -62,8 +71,8 @@ fn batch(epoch: i64, from: i64, next: i64) -> FlushBatch {
             complete_until: Some(at(next)),
             high_watermark: next,
         },
-        incidents: vec![incident(next, next - 1)],
-        opened: if from == 0 { vec!["01INCIDENT".into()] } else { vec![] },
+        opened,
+        changed,
         samples: vec![Sample {
             incident_id: "01INCIDENT".into(),
             ordinal: next,
@@ -90,9 +99,9 @@ fn batch(epoch: i64, from: i64, next: i64) -> FlushBatch {
             metric_name: "errors",
             project_id: "proj".into(),
             environment: "prod".into(),
-            fingerprint: String::new(),
             value: next - from,
         }],
+        trends: vec![trend],
         ledger: vec![LedgerDelta { project_id: "proj".into(), outcome: "counted", events: next - from }],
         gaps: vec![],
         guards: schema::flush::Guards::default(),
@@ -109,6 +118,7 @@ async fn g2_the_same_flush_applied_twice_counts_once() {
     assert_eq!(commit(&mut connection, &flush).await.unwrap(), Committed::Before);
     assert_eq!(number(&mut connection, "SELECT event_count AS n FROM incidents").await, 10);
     assert_eq!(number(&mut connection, "SELECT sum(value)::bigint AS n FROM metrics_bucket").await, 10);
+    assert_eq!(number(&mut connection, "SELECT sum(value)::bigint AS n FROM trend_minutes").await, 10);
     assert_eq!(number(&mut connection, "SELECT events AS n FROM ledger").await, 10);
     assert_eq!(number(&mut connection, "SELECT count(*) AS n FROM ai_jobs").await, 1);
     assert_eq!(number(&mut connection, "SELECT count(*) AS n FROM incident_transitions").await, 1);
@@ -123,7 +133,7 @@ async fn g3_a_stale_owners_flush_changes_nothing() {
     assert!(new.epoch > old.epoch);
     let refused = commit(&mut connection, &batch(old.epoch, 0, 10)).await.unwrap_err();
     assert!(matches!(refused, FlushError::StaleTenure { .. }));
-    for table in ["incidents", "incident_events", "incident_transitions", "metrics_bucket", "ledger", "ai_jobs"] {
+    for table in ["incidents", "incident_events", "incident_transitions", "metrics_bucket", "trend_hours", "ledger"] {
         assert_eq!(number(&mut connection, &format!("SELECT count(*) AS n FROM {table}")).await, 0, "{table}");
     }
     assert_eq!(commit(&mut connection, &batch(new.epoch, 0, 4)).await.unwrap(), Committed::Now);
@@ -172,10 +182,11 @@ async fn a_regression_and_its_resolved_predecessor_fit_in_one_flush() {
     resolved.status = IncidentStatus::Resolved;
     resolved.resolved_at = Some(at(20));
     let mut again = incident(1, 11);
-    again.id = "02INCIDENT".into();
-    again.generation = 2;
-    again.previous_incident_id = Some(resolved.id.clone());
-    next.incidents = vec![again, resolved];
+    let identity = Arc::make_mut(&mut again.identity);
+    identity.id = "02INCIDENT".into();
+    identity.generation = 2;
+    identity.previous_incident_id = Some(resolved.id.clone());
+    (next.opened, next.changed) = (vec![again], vec![resolved]);
     next.gaps = vec![LogGap { from_offset: 10, to_offset: 11 }];
     commit(&mut connection, &next).await.unwrap();
     let newest = schema::wake::newest_incidents(&mut connection, &["proj", "proj"], &[&"f".repeat(64), "unknown"])
@@ -194,6 +205,42 @@ async fn migrations_run_again_without_harm() {
     first.unwrap();
     second.unwrap();
     let mut connection = database.connect().await;
-    let days = "SELECT count(*) AS n FROM pg_inherits WHERE inhparent = 'metrics_bucket'::regclass";
-    assert_eq!(number(&mut connection, days).await, 6, "five days and the catch-all");
+    for table in ["metrics_bucket", "trend_hours"] {
+        let days = format!("SELECT count(*) AS n FROM pg_inherits WHERE inhparent = '{table}'::regclass");
+        assert_eq!(number(&mut connection, &days).await, 6, "{table}: five days and the catch-all");
+    }
+}
+
+#[tokio::test]
+async fn minutes_of_several_flushes_add_up_in_their_hours() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    let tenure = claim(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap();
+    let mut from = 0;
+    for minutes in [vec![(0, 1), (5, 2)], vec![(59, 4)], vec![(5, 8), (6, 16)]] {
+        let mut next = batch(tenure.epoch, from, from + 1);
+        next.trends[0].minutes = minutes;
+        let mut later = next.trends[0].clone();
+        later.hour += 1;
+        next.trends.push(later);
+        commit(&mut connection, &next).await.unwrap();
+        from += 1;
+    }
+    for (minute, errors) in [(0, 1), (5, 10), (6, 16), (59, 4), (60, 1), (119, 4)] {
+        let start = DateTime::from_timestamp(497_222 * 3_600 + minute * 60, 0).unwrap();
+        let found = format!("SELECT value AS n FROM trend_minutes WHERE bucket_time = '{start}'");
+        assert_eq!(number(&mut connection, &found).await, errors, "minute {minute}");
+    }
+    assert_eq!(number(&mut connection, "SELECT count(*) AS n FROM trend_minutes").await, 8);
+}
+
+#[tokio::test]
+async fn an_incident_whose_row_has_disappeared_is_written_whole_again() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    let tenure = claim(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap();
+    commit(&mut connection, &batch(tenure.epoch, 0, 10)).await.unwrap();
+    diesel::sql_query("DELETE FROM incidents").execute(&mut connection).await.unwrap();
+    commit(&mut connection, &batch(tenure.epoch, 10, 12)).await.unwrap();
+    assert_eq!(number(&mut connection, "SELECT event_count AS n FROM incidents WHERE title = 'it broke'").await, 12);
 }

@@ -40,6 +40,19 @@ pub struct Labels {
 }
 
 impl RecordBatch {
+    /// With room for so many records and bytes: growing from nothing copies each byte once more.
+    pub fn with_capacity(records: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), records: Vec::with_capacity(records), ..Self::default() }
+    }
+
+    /// Gives back most of the room that it turned out not to need: a batch lives until the next cut.
+    pub fn shrink(&mut self) {
+        if self.bytes.len() < self.bytes.capacity() / 2 {
+            self.bytes.shrink_to_fit();
+            self.records.shrink_to_fit();
+        }
+    }
+
     /// Appends a record.
     pub fn push(&mut self, offset: i64, labels: Labels, key: &[u8], payload: &[u8]) {
         if let Some(trace) = labels.trace {

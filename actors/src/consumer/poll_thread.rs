@@ -45,6 +45,8 @@ pub(crate) struct PollThread {
     chronicle: Arc<Chronicle>,
     _alive: Alive,
     held: HashMap<i32, Bound>,
+    /// Records and bytes of the last batches: the next ones will be alike.
+    sizes: HashMap<i32, (usize, usize)>,
     budgets: HashMap<i32, RestartBudget>,
     restarts: HashMap<i32, Instant>,
     committed: HashMap<i32, i64>,
@@ -70,6 +72,7 @@ impl PollThread {
             _alive: chronicle.birth(Kind::KafkaConsumer),
             chronicle,
             held: HashMap::new(),
+            sizes: HashMap::new(),
             budgets: HashMap::new(),
             restarts: HashMap::new(),
             committed: HashMap::new(),
@@ -135,7 +138,9 @@ impl PollThread {
         self.errors.clear();
         if self.held.get(&partition).is_none_or(|bound| bound.inbox.is_closed()) {
             let Some(inbox) = self.consumer.context().inbox(partition) else { return };
-            self.held.insert(partition, Bound { inbox, batch: RecordBatch::default(), is_paused: false });
+            let (records, bytes) = self.sizes.get(&partition).copied().unwrap_or_default();
+            let batch = RecordBatch::with_capacity(records, bytes);
+            self.held.insert(partition, Bound { inbox, batch, is_paused: false });
         }
         if let Some(bound) = self.held.get_mut(&partition) {
             let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
@@ -149,11 +154,14 @@ impl PollThread {
     fn deliver(&mut self, caught_up: bool) {
         for (partition, mut bound) in std::mem::take(&mut self.held) {
             bound.batch.caught_up = caught_up;
+            bound.batch.shrink();
+            self.sizes.insert(partition, (bound.batch.len(), bound.batch.byte_len()));
             match bound.inbox.try_send(bound.batch) {
                 Ok(()) | Err(TrySendError::Closed(_)) if !bound.is_paused => {}
                 Ok(()) | Err(TrySendError::Closed(_)) => self.switch(partition, false),
                 Err(TrySendError::Full(batch)) => {
-                    let is_big = batch.len() >= self.config.batch_records;
+                    let is_big =
+                        batch.len() >= self.config.batch_records || batch.byte_len() >= self.config.batch_bytes;
                     if is_big && !bound.is_paused {
                         self.switch(partition, true);
                     }

@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub(crate) const MAILBOX: usize = 16;
 /// Title of the incident of those fingerprints that a project's limit turned away.
 const OVERFLOW_TITLE: &str = "Too many different errors: further new ones are counted here";
+/// Minutes after which a sample is renewed even under pressure.
+const RENEWED: i64 = 10;
 /// Characters of a message's first line that become a title.
 const TITLE_CHARS: usize = 200;
 
@@ -25,6 +27,7 @@ const TITLE_CHARS: usize = 200;
 #[derive(Debug)]
 struct KeptSample {
     ordinal: i64,
+    minute: i64,
     index: usize,
     offset: i64,
     batch: Arc<RecordBatch>,
@@ -35,6 +38,8 @@ struct KeptSample {
 pub struct IncidentActor {
     state: IncidentState,
     samples: VecDeque<KeptSample>,
+    /// Ordinal and minute of the newest sample that was handed over.
+    sampled: Option<(i64, i64)>,
     place: Arc<LogPlace>,
     at_work_on: Option<i64>,
     birth: Birth,
@@ -53,7 +58,7 @@ impl IncidentActor {
     /// From the durable row, if there is one.
     pub fn new(newest: Option<IncidentSnapshot>, place: Arc<LogPlace>, birth: Birth) -> Self {
         let state = IncidentState::new(newest);
-        Self { state, samples: VecDeque::new(), place, at_work_on: None, birth }
+        Self { state, samples: VecDeque::new(), sampled: None, place, at_work_on: None, birth }
     }
 
     fn count(&mut self, batch: &Arc<RecordBatch>, index: usize, occurrence: Occurrence, overflow: Option<&str>) {
@@ -74,12 +79,27 @@ impl IncidentActor {
         if self.samples.len() >= usize::try_from(SAMPLES_KEPT).unwrap_or(1) {
             self.samples.pop_front();
         }
-        self.samples.push_back(KeptSample { ordinal, index, offset: occurrence.offset, batch: Arc::clone(batch) });
+        let minute = occurrence.occurred_at.timestamp().div_euclid(60);
+        let (offset, batch) = (occurrence.offset, Arc::clone(batch));
+        self.samples.push_back(KeptSample { ordinal, minute, index, offset, batch });
     }
 
-    fn take_samples(&mut self, wanted: usize) -> Vec<Sample> {
-        let Some(incident_id) = self.state.newest().map(|incident| incident.id.clone()) else { return Vec::new() };
+    /// The newest samples. Under pressure at most one, and none while the last one still tells much the same: less than ten
+    /// minutes ago, of an incident that has not become ten times bigger since.
+    fn take_samples(&mut self, is_pressed: bool) -> Vec<Sample> {
         let pending = std::mem::take(&mut self.samples);
+        let (Some(newest), Some(incident)) = (pending.back(), self.state.newest()) else { return Vec::new() };
+        let is_due = self.sampled.is_none_or(|(ordinal, minute)| {
+            newest.ordinal < ordinal
+                || newest.ordinal >= ordinal.saturating_mul(10)
+                || newest.minute.saturating_sub(minute) >= RENEWED
+        });
+        if is_pressed && !is_due {
+            return Vec::new();
+        }
+        self.sampled = Some((newest.ordinal, newest.minute));
+        let wanted = if is_pressed { 1 } else { pending.len() };
+        let incident_id = incident.id.clone();
         // Samples of an incident that a newer generation superseded have a higher ordinal than a later one.
         let mut newest: Vec<_> = pending.into_iter().rev().take(wanted).collect();
         if let Some(end) =
@@ -181,7 +201,7 @@ impl Handler<TakeSnapshot<Snapshot>> for IncidentActor {
     type Result = ();
 
     fn handle(&mut self, question: TakeSnapshot<Snapshot>, _: &mut Self::Context) {
-        let samples = self.take_samples(question.samples);
+        let samples = self.take_samples(question.is_pressed);
         // A router that is gone has no use for the answer.
         let _ = question.reply.send(Snapshot { changes: self.state.take_changes(), samples });
     }

@@ -4,8 +4,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use schema::command::{CommandKind, IncidentCommand};
 use schema::event::Severity;
-use schema::snapshot::{Cause, CommandOutcome, IncidentSnapshot, Transition};
+use schema::snapshot::{Cause, CommandOutcome, IncidentIdentity, IncidentSnapshot, Transition};
 use schema::status::IncidentStatus;
+use std::sync::Arc;
 
 /// An incident under investigation that was quiet for longer than this is open again when it recurs.
 const QUIET: TimeDelta = TimeDelta::minutes(30);
@@ -51,8 +52,8 @@ pub struct Opening {
 pub struct Changes {
     /// Images to write: incidents that a newer generation superseded, then the newest.
     pub incidents: Vec<IncidentSnapshot>,
-    /// Ids of incidents opened.
-    pub opened: Vec<String>,
+    /// How many of them, from the end, were opened since the last cut.
+    pub opened: usize,
     /// Steps.
     pub transitions: Vec<Transition>,
     /// Answers to commands.
@@ -104,7 +105,7 @@ impl IncidentState {
 
     fn open(&mut self, event: Occurrence, opening: Opening) -> i64 {
         let previous = self.newest.take();
-        let incident = IncidentSnapshot {
+        let identity = IncidentIdentity {
             id: opening.id,
             org_id: opening.org_id,
             project_id: opening.project_id,
@@ -114,21 +115,24 @@ impl IncidentState {
             title: opening.title,
             error_code: opening.error_code,
             route: opening.route,
+            previous_incident_id: previous.as_ref().map(|before| before.id.clone()),
+            partition: opening.partition,
+        };
+        let incident = IncidentSnapshot {
+            identity: Arc::new(identity),
             status: IncidentStatus::Open,
             severity: event.severity,
             event_count: 1,
             first_seen: event.occurred_at,
             last_seen: event.occurred_at,
             resolved_at: None,
-            previous_incident_id: previous.as_ref().map(|before| before.id.clone()),
-            partition: opening.partition,
             applied_through: event.offset,
         };
         let step = Step { incident: &incident, offset: event.offset, from: None, at: event.occurred_at };
         self.pending
             .transitions
             .push(step.to(IncidentStatus::Open).caused_by(Cause::Event { event_id: opening.event_id }));
-        self.pending.opened.push(incident.id.clone());
+        self.pending.opened += 1;
         self.pending.incidents.extend(previous);
         self.newest = Some(incident);
         1

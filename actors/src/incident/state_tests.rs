@@ -50,7 +50,7 @@ fn the_first_event_opens_and_the_next_ones_count() {
     let changes = state.take_changes();
     let incident = &changes.incidents[0];
     assert_eq!((incident.event_count, incident.first_seen, incident.last_seen), (3, at(5), at(70)));
-    assert_eq!(changes.opened, ["incident-0"]);
+    assert_eq!((changes.opened, incident.id.as_str()), (1, "incident-0"));
     assert_eq!(changes.minutes.iter().map(|(_, events)| events).sum::<i64>(), 3);
     assert!(!state.is_dirty());
 }

@@ -25,7 +25,7 @@ use crate::project::actor::ProjectActor;
 use crate::project::messages::{Minutes, Observation, Portrait as ProjectPortrait};
 use crate::supervision::chronicle::{Alive, Chronicle};
 use crate::supervision::kind::Kind;
-use schema::flush::{CheckpointAdvance, Committed, FlushError, Guards, SAMPLES_KEPT};
+use schema::flush::{CheckpointAdvance, Committed, FlushError, Guards};
 use schema::snapshot::{IncidentSnapshot, LogGap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -167,7 +167,7 @@ impl PartitionRouter {
         self.recall().await;
         loop {
             self.progress.enter(Step::Waiting);
-            let has_room = self.gathered.records < self.config.flush_records;
+            let has_room = !self.is_full();
             let pace = self.policy().pace(self.last_cost).saturating_sub(self.last_cut.elapsed());
             let waits_for_pace = self.in_flight.is_none() && self.gathered.records > 0;
             tokio::select! {
@@ -197,13 +197,19 @@ impl PartitionRouter {
         }
     }
 
+    /// Whether no more may be gathered before the next cut.
+    fn is_full(&self) -> bool {
+        self.gathered.records >= self.config.flush_records || self.gathered.bytes >= self.config.flush_bytes
+    }
+
     fn is_due(&self, is_waiting: bool) -> bool {
-        self.policy().is_due(Pressure {
-            records: self.gathered.records,
-            more_waiting: is_waiting || !self.is_caught_up,
-            since_last: self.last_cut.elapsed(),
-            last_cost: self.last_cost,
-        })
+        self.is_full()
+            || self.policy().is_due(Pressure {
+                records: self.gathered.records,
+                more_waiting: is_waiting || !self.is_caught_up,
+                since_last: self.last_cut.elapsed(),
+                last_cost: self.last_cost,
+            })
     }
 
     async fn route(&mut self, batch: RecordBatch) -> Result<(), TenureError> {
@@ -242,6 +248,7 @@ impl PartitionRouter {
         if new == 0 {
             return;
         }
+        self.gathered.bytes += batch.byte_len();
         self.meters.routed.increment(u64::try_from(new).unwrap_or(u64::MAX));
         self.gathered.arrived(new);
         if self.gathered.spans.len() < SPANS {
@@ -263,22 +270,21 @@ impl PartitionRouter {
             self.bear_project(slot);
         }
         let unborn = self.incidents.take_unborn();
-        let missing: Vec<_> = unborn.iter().filter_map(|slot| self.incidents.key(*slot)).collect();
-        let missing: Vec<(&str, &str)> = missing
-            .into_iter()
-            .filter(|key| !rows.contains_key(*key))
-            .map(|(project, fingerprint)| (&**project, &**fingerprint))
+        let unborn: Vec<_> = unborn.into_iter().filter_map(|slot| Some((slot, self.incidents.key(slot)?))).collect();
+        let missing: Vec<(&str, &str)> = unborn
+            .iter()
+            .filter(|(_, key)| !rows.contains_key(key))
+            .map(|(_, (project, fingerprint))| (&**project, &**fingerprint))
             .collect();
         rows.extend(self.load(&missing).await);
-        for slot in unborn {
-            let row = self.incidents.key(slot).and_then(|key| rows.remove(key)).flatten();
-            self.bear_incident(slot, row);
+        for (slot, key) in &unborn {
+            self.bear_incident(*slot, rows.remove(key).flatten());
         }
     }
 
     pub(super) fn bear_project(&mut self, slot: usize) {
         let Some((project, _)) = self.projects.key(slot) else { return };
-        let project: Arc<str> = Arc::from(&**project);
+        let project: Arc<str> = Arc::from(project);
         self.projects.bear(slot, |birth| ProjectActor::new(project, birth));
     }
 
@@ -318,9 +324,10 @@ impl PartitionRouter {
         Ok(())
     }
 
-    /// Newest samples that a cut asks of each incident: few when many changed, for each is a row to write.
-    pub(super) fn samples_wanted(&self) -> usize {
-        if self.incidents.dirty().len() > 1_000 { 1 } else { usize::try_from(SAMPLES_KEPT).unwrap_or(1) }
+    /// Whether a cut asks each incident only for the samples that it must have: when many changed, for each is a row to
+    /// write.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.incidents.dirty().len() > 1_000
     }
 
     fn checkpoint(&self, gathered: &Gathered) -> CheckpointAdvance {

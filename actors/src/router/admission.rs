@@ -3,7 +3,7 @@
 //! limit turns away leaves nothing behind but its count in the overflow incident.
 
 use super::actor::PartitionRouter;
-use super::nursery::Key;
+use super::name::{Key, KeyRef};
 use super::sort::Sorted;
 use crate::consumer::progress::Step;
 use crate::flusher::retry::Patience;
@@ -64,7 +64,7 @@ impl PartitionRouter {
         let Some((fingerprint, record)) = sorted.incident else { return };
         let project = &*sorted.project;
         let Err(record) = self.incidents.draft_known(project, &fingerprint, record) else { return };
-        let has_row = rows.get(&super::nursery::KeyRef(project, &fingerprint)).is_some_and(Option::is_some);
+        let has_row = rows.get(&KeyRef(project, &fingerprint)).is_some_and(Option::is_some);
         match record {
             Record::Event { index, occurrence }
                 if !has_row && !self.sorter.book.admits_newcomer(project, sorted.received_at) =>

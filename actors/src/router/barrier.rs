@@ -27,7 +27,7 @@ pub struct BarrierPolicy {
 }
 
 impl BarrierPolicy {
-    /// At once when nothing more is waiting; under load so rarely that flushing takes a fifth of the time.
+    /// At once when nothing more is waiting; under load so rarely that flushing takes a tenth of the time.
     pub fn is_due(&self, now: Pressure) -> bool {
         if now.records == 0 {
             return false;
@@ -37,7 +37,7 @@ impl BarrierPolicy {
 
     /// Under load, the time from one cut to the next.
     pub fn pace(&self, last_cost: Duration) -> Duration {
-        last_cost.saturating_mul(4).clamp(self.shortest, self.longest)
+        last_cost.saturating_mul(9).clamp(self.shortest, self.longest)
     }
 }
 
@@ -66,8 +66,8 @@ mod tests {
         assert!(due(1, false, 0, 500), "idle: at once, whatever a flush costs");
         assert!(!due(1, true, 99, 0), "under load: not before the shortest pace");
         assert!(due(1, true, 100, 0));
-        assert!(!due(1, true, 399, 100), "a dear flush is made rarely");
-        assert!(due(1, true, 400, 100));
+        assert!(!due(1, true, 899, 100), "a dear flush is made rarely");
+        assert!(due(1, true, 900, 100));
         assert!(due(1, true, 1_000, 60_000), "but not more rarely than the longest pace");
         assert!(due(1_000, true, 0, 100));
     }

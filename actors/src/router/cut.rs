@@ -13,7 +13,8 @@ use crate::project::state::metric_name;
 use chrono::{DateTime, Utc};
 use hashbrown::HashMap;
 use schema::flush::{CheckpointAdvance, FlushBatch, Guards};
-use schema::snapshot::{BucketDelta, CommandOutcome, LedgerDelta, LogGap};
+use schema::snapshot::{BucketDelta, CommandOutcome, IncidentIdentity, LedgerDelta, LogGap, TrendDelta};
+use std::sync::Arc;
 use tracing::Span;
 
 /// What can become of a record; the ledger's `outcome`.
@@ -51,6 +52,8 @@ pub struct Gathered {
     pub dead_letters: Vec<DeadLetter>,
     /// Records routed.
     pub records: usize,
+    /// Bytes of the batches that they came in.
+    pub bytes: usize,
     /// Received time of the last event.
     pub complete_until: Option<DateTime<Utc>>,
     /// Spans that end when this is durable.
@@ -129,12 +132,13 @@ impl Gathered {
         let ledger = self.ledger();
         let mut batch = FlushBatch {
             checkpoint,
-            incidents: Vec::with_capacity(incidents.len()),
             opened: Vec::new(),
+            changed: Vec::with_capacity(incidents.len()),
             samples: Vec::new(),
             transitions: Vec::new(),
             outcomes: self.outcomes,
             buckets: Vec::new(),
+            trends: Vec::with_capacity(incidents.len()),
             ledger,
             gaps: self.gaps,
             guards,
@@ -157,24 +161,32 @@ impl Gathered {
 }
 
 fn add_incident(batch: &mut FlushBatch, snapshot: Snapshot) {
-    let changes = snapshot.changes;
+    let mut changes = snapshot.changes;
     if let Some(newest) = changes.incidents.last() {
-        batch.buckets.extend(changes.minutes.iter().filter_map(|(minute, value)| {
-            minute_start(*minute).map(|bucket_time| BucketDelta {
-                bucket_time,
-                metric_name: "errors",
-                project_id: newest.project_id.clone(),
-                environment: newest.environment.clone(),
-                fingerprint: newest.fingerprint.clone(),
-                value: *value,
-            })
-        }));
+        add_trends(&mut batch.trends, &newest.identity, changes.minutes);
     }
-    batch.incidents.extend(changes.incidents);
-    batch.opened.extend(changes.opened);
+    let known = changes.incidents.len().saturating_sub(changes.opened);
+    batch.opened.extend(changes.incidents.drain(known..));
+    batch.changed.extend(changes.incidents);
     batch.samples.extend(snapshot.samples);
     batch.transitions.extend(changes.transitions);
     batch.outcomes.extend(changes.outcomes);
+}
+
+/// Minutes of one fingerprint, by hour.
+fn add_trends(trends: &mut Vec<TrendDelta>, identity: &Arc<IncidentIdentity>, mut minutes: Vec<(i64, i64)>) {
+    minutes.sort_unstable();
+    for hour in minutes.chunk_by(|(one, _), (next, _)| one.div_euclid(60) == next.div_euclid(60)) {
+        let Some((first, _)) = hour.first() else { continue };
+        trends.push(TrendDelta {
+            identity: Arc::clone(identity),
+            hour: first.div_euclid(60),
+            minutes: hour
+                .iter()
+                .map(|(minute, errors)| (u8::try_from(minute.rem_euclid(60)).unwrap_or(0), *errors))
+                .collect(),
+        });
+    }
 }
 
 fn add_project(batch: &mut FlushBatch, minutes: Minutes) {
@@ -185,7 +197,6 @@ fn add_project(batch: &mut FlushBatch, minutes: Minutes) {
                 metric_name: metric_name(event_type),
                 project_id: minutes.project_id.to_string(),
                 environment: environment.to_string(),
-                fingerprint: String::new(),
                 value,
             })
         },

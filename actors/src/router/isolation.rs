@@ -115,7 +115,7 @@ impl PartitionRouter {
             return Ok(row);
         }
         self.settle().await?;
-        let Some((project, fingerprint)) = self.incidents.key(slot).cloned() else { return Ok(None) };
+        let Some((project, fingerprint)) = self.incidents.key(slot) else { return Ok(None) };
         let row = self.load(&[(&project, &fingerprint)]).await.into_values().next().flatten();
         self.bases.keep(slot, row.clone());
         Ok(row)
@@ -231,12 +231,12 @@ impl PartitionRouter {
 
     /// The incidents' part of a cut; those that died are revived and asked again.
     pub(super) async fn incident_answers(&mut self) -> Result<Vec<Snapshot>, TenureError> {
-        let samples = self.samples_wanted();
+        let is_pressed = self.is_pressed();
         let mut asked = self.incidents.dirty().to_vec();
         let mut answers = Vec::with_capacity(asked.len());
         while !asked.is_empty() {
             let mut dead = Vec::new();
-            for (slot, answer) in self.incidents.ask(&asked, samples).await {
+            for (slot, answer) in self.incidents.ask(&asked, is_pressed).await {
                 match answer {
                     Some(answer) => {
                         self.bases.advance(slot, &answer);
@@ -261,7 +261,7 @@ impl PartitionRouter {
         let mut answers = Vec::with_capacity(asked.len());
         while !asked.is_empty() {
             let mut dead = Vec::new();
-            for (slot, answer) in self.projects.ask(&asked, 0).await {
+            for (slot, answer) in self.projects.ask(&asked, false).await {
                 match answer {
                     Some(answer) => answers.push(answer),
                     None => dead.push(slot),

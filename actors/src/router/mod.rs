@@ -11,6 +11,7 @@ pub mod cut;
 pub mod dedupe;
 mod delivery;
 mod isolation;
+pub mod name;
 pub mod nursery;
 mod page;
 pub mod quarantine;

@@ -1,8 +1,9 @@
 //! The children of one kind that live with a router: who is resident, who has undurable records, who makes room.
 //!
-//! A child is addressed by its slot, found once a record; a fingerprint is hashed once on its way.
+//! A child is addressed by its slot, found once a record.
 
 use super::delivery::{question, send};
+use super::name::{Key, Name, Slots};
 use super::report::Row;
 use crate::consumer::batch::RecordBatch;
 use crate::metrics;
@@ -11,7 +12,6 @@ use crate::supervision::kind::Kind;
 use crate::supervision::mail::{Apply, Birth, Death, Deaths, Describe, Leave, Letter, Life, Placed, TakeSnapshot};
 use crate::supervision::view::{Order, Place};
 use actix::{Actor, Addr, Context, Handler};
-use hashbrown::{Equivalent, HashMap};
 use schema::instrument::{Counter, Histogram};
 use slab::Slab;
 use smallvec::SmallVec;
@@ -39,21 +39,8 @@ pub trait Child:
     type Portrait: Send + 'static;
 }
 
-/// (project, fingerprint); a ProjectActor's fingerprint is empty.
-pub type Key = (Box<str>, Box<str>);
-
-/// A [`Key`] to look with.
-#[derive(Debug, Hash)]
-pub(super) struct KeyRef<'a>(pub &'a str, pub &'a str);
-
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.1 == &*key.1 && self.0 == &*key.0
-    }
-}
-
 struct Resident<C: Child> {
-    key: Key,
+    name: Name,
     address: Option<Addr<C>>,
     generation: u32,
     /// Records of the batch at hand.
@@ -81,7 +68,7 @@ impl<C: Child> Resident<C> {
 /// Children by slot.
 pub struct Nursery<C: Child> {
     residents: Slab<Resident<C>>,
-    slots: HashMap<Key, usize>,
+    slots: Slots,
     touched: Vec<usize>,
     unborn: Vec<usize>,
     dirty: Vec<usize>,
@@ -106,7 +93,7 @@ impl<C: Child> Nursery<C> {
     pub fn new(chronicle: Arc<Chronicle>) -> Self {
         Self {
             residents: Slab::new(),
-            slots: HashMap::new(),
+            slots: Slots::default(),
             touched: Vec::new(),
             unborn: Vec::new(),
             dirty: Vec::new(),
@@ -120,9 +107,9 @@ impl<C: Child> Nursery<C> {
 
     /// Puts a record into the draft of the child of this key; a child that is not there is listed as unborn.
     pub fn draft(&mut self, project: &str, fingerprint: &str, record: C::Record) {
-        let slot = match self.slots.get(&KeyRef(project, fingerprint)) {
-            Some(slot) => *slot,
-            None => self.enter((project.into(), fingerprint.into())),
+        let slot = match self.find(project, fingerprint) {
+            Some(slot) => slot,
+            None => self.enter(project, fingerprint),
         };
         self.add(slot, record);
     }
@@ -145,9 +132,10 @@ impl<C: Child> Nursery<C> {
         resident.draft.push(record);
     }
 
-    fn enter(&mut self, key: Key) -> usize {
+    fn enter(&mut self, project: &str, fingerprint: &str) -> usize {
+        let wanted = self.slots.wanted(project, fingerprint);
         let slot = self.residents.insert(Resident {
-            key: key.clone(),
+            name: self.slots.name(&wanted),
             address: None,
             generation: 0,
             draft: SmallVec::new(),
@@ -155,7 +143,7 @@ impl<C: Child> Nursery<C> {
             last_used: self.turn,
             used_at: Instant::now(),
         });
-        self.slots.insert(key, slot);
+        self.slots.enter(&wanted, slot);
         self.unborn.push(slot);
         slot
     }
@@ -167,12 +155,13 @@ impl<C: Child> Nursery<C> {
 
     /// The slot of a child that is here.
     pub fn find(&self, project: &str, fingerprint: &str) -> Option<usize> {
-        self.slots.get(&KeyRef(project, fingerprint)).copied()
+        let wanted = self.slots.wanted(project, fingerprint);
+        self.slots.find(&wanted, |slot| self.residents.get(slot).map(|resident| &resident.name))
     }
 
     /// Key of a slot.
-    pub fn key(&self, slot: usize) -> Option<&Key> {
-        self.residents.get(slot).map(|resident| &resident.key)
+    pub fn key(&self, slot: usize) -> Option<Key> {
+        self.residents.get(slot).map(|resident| resident.name.key())
     }
 
     /// Starts the child of a slot, in a new life.
@@ -223,12 +212,12 @@ impl<C: Child> Nursery<C> {
 
     /// Asks these children for what has changed. The questions follow the letters through the same boxes, so the
     /// answers are one cut. A slot without an answer has died.
-    pub async fn ask(&self, slots: &[usize], samples: usize) -> Vec<(usize, Option<C::Snapshot>)> {
+    pub async fn ask(&self, slots: &[usize], is_pressed: bool) -> Vec<(usize, Option<C::Snapshot>)> {
         let mut asked = Vec::with_capacity(slots.len());
         for &slot in slots {
             let (reply, answer) = oneshot::channel();
             if let Some(address) = self.residents.get(slot).and_then(|resident| resident.address.as_ref()) {
-                question(address, TakeSnapshot { samples, reply }).await;
+                question(address, TakeSnapshot { is_pressed, reply }).await;
             }
             asked.push((slot, answer));
         }
@@ -321,7 +310,7 @@ impl<C: Child> Nursery<C> {
         // A letter is held here and, until the child has taken it, in its box.
         let waiting = resident.since_cut.iter().filter(|letter| Arc::strong_count(letter) > 1).count();
         Some(Row {
-            key: resident.key.clone(),
+            key: resident.name.key(),
             generation: resident.generation,
             letters: resident.since_cut.len(),
             waiting,
@@ -365,10 +354,11 @@ impl<C: Child> Nursery<C> {
             if goes.await.unwrap_or(true)
                 && let Some(resident) = self.residents.try_remove(slot)
             {
-                self.slots.remove(&resident.key);
+                self.slots.leave(&resident.name, slot);
                 gone += 1;
             }
         }
+        self.slots.tidy();
         self.passivated.increment(u64::try_from(gone).unwrap_or(u64::MAX));
         gone
     }

@@ -8,7 +8,7 @@
 //! The death of a ProjectActor is no evidence: its records are buried one by one, and a whole project is never
 //! quarantined for a few of its events.
 
-use super::nursery::{Key, KeyRef};
+use super::name::{Key, KeyRef};
 use crate::consumer::decode::without_nul;
 use chrono::{DateTime, TimeDelta, Utc};
 use hashbrown::HashMap;

@@ -2,7 +2,8 @@
 //! so that a router at work on something long answers late, and one that is stuck does not answer at all.
 
 use super::actor::PartitionRouter;
-use super::nursery::{Child, Key, Nursery};
+use super::name::Key;
+use super::nursery::{Child, Nursery};
 use super::page::select;
 use crate::incident::messages::Portrait as IncidentPortrait;
 use crate::project::messages::Portrait as ProjectPortrait;
@@ -136,7 +137,7 @@ impl PartitionRouter {
         };
         let Some((project, fingerprint)) = key else { return };
         let entry = chronicle::Death {
-            actor: ActorId::child(kind, project, fingerprint).to_string(),
+            actor: ActorId::child(kind, &project, &fingerprint).to_string(),
             partition: self.title.partition,
             reason: ExitReason::Panicked,
             words: death.message.clone(),

@@ -31,8 +31,8 @@ pub struct Apply<R>(pub Arc<Letter<R>>);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TakeSnapshot<S> {
-    /// Newest samples wanted.
-    pub samples: usize,
+    /// Whether very many are asked at once: then a child hands over no more than it must.
+    pub is_pressed: bool,
     /// Dropped unanswered if the child dies.
     pub reply: oneshot::Sender<S>,
 }

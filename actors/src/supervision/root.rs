@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Threads on which routers and their children live; one more carries the Flusher.
-const ARBITERS: usize = 2;
+const ARBITERS: usize = 6;
 /// How long the threads of actors may take to end; one that is blocked is left to the end of the process.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 

@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn a_template_of_plain_words_is_its_own_template(message in "[a-z0-9 :/.<>=-]{0,60}") {
+    fn a_template_of_plain_words_is_its_own_template(message in "[a-z0-9 /.<>=-]{0,60}") {
         let once = template_message(&message);
         prop_assert_eq!(template_message(&once), once);
     }

@@ -5,11 +5,15 @@
 //! cases nothing else is written (G2, G3).
 
 mod guards;
+mod incidents;
 mod statements;
+mod trends;
 
 pub use guards::Guards;
 
-use crate::snapshot::{BucketDelta, CommandOutcome, IncidentSnapshot, LedgerDelta, LogGap, Sample, Transition};
+use crate::snapshot::{
+    BucketDelta, CommandOutcome, IncidentSnapshot, LedgerDelta, LogGap, Sample, Transition, TrendDelta,
+};
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 
@@ -42,18 +46,20 @@ pub struct CheckpointAdvance {
 pub struct FlushBatch {
     /// The fence.
     pub checkpoint: CheckpointAdvance,
-    /// Incidents that changed, oldest generation first within a fingerprint.
-    pub incidents: Vec<IncidentSnapshot>,
-    /// Incidents that were opened and want a summary.
-    pub opened: Vec<String>,
+    /// Incidents that were opened, oldest generation first within a fingerprint. Each wants a summary.
+    pub opened: Vec<IncidentSnapshot>,
+    /// Incidents that were open, or resolved, before and changed.
+    pub changed: Vec<IncidentSnapshot>,
     /// Kept examples.
     pub samples: Vec<Sample>,
     /// Steps of life.
     pub transitions: Vec<Transition>,
     /// Answers to commands.
     pub outcomes: Vec<CommandOutcome>,
-    /// Minutes.
+    /// Minutes of projects.
     pub buckets: Vec<BucketDelta>,
+    /// Minutes of fingerprints.
+    pub trends: Vec<TrendDelta>,
     /// What became of the records.
     pub ledger: Vec<LedgerDelta>,
     /// Holes in the log.
@@ -65,12 +71,14 @@ pub struct FlushBatch {
 impl FlushBatch {
     /// Rows that it writes or changes, its checkpoint among them.
     pub fn rows(&self) -> usize {
-        1 + self.incidents.len()
-            + self.opened.len()
+        // An incident that opens brings a job with it.
+        1 + self.opened.len() * 2
+            + self.changed.len()
             + self.samples.len()
             + self.transitions.len()
             + self.outcomes.len()
             + self.buckets.len()
+            + self.trends.len()
             + self.ledger.len()
             + self.gaps.len()
             + self.guards.quarantines.len()
@@ -115,13 +123,16 @@ pub async fn commit(connection: &mut AsyncPgConnection, batch: &FlushBatch) -> R
             if !statements::advance_checkpoint(connection, &batch.checkpoint).await? {
                 return already_or_stale(connection, &batch.checkpoint).await;
             }
-            statements::upsert_incidents(connection, &batch.incidents).await?;
+            // First the old ones: one that is resolved leaves the index of unresolved ones before its successor enters.
+            incidents::update(connection, &batch.changed).await?;
+            incidents::insert(connection, &batch.opened).await?;
             statements::upsert_samples(connection, &batch.samples).await?;
             statements::insert_transitions(connection, &batch.transitions).await?;
             statements::insert_outcomes(connection, &batch.outcomes).await?;
             statements::add_to_buckets(connection, &batch.buckets).await?;
+            trends::add(connection, &batch.trends).await?;
             statements::add_to_ledger(connection, &batch.checkpoint, &batch.ledger).await?;
-            statements::queue_jobs(connection, batch).await?;
+            statements::queue_jobs(connection, &batch.opened).await?;
             statements::insert_gaps(connection, &batch.checkpoint, &batch.gaps).await?;
             guards::write(connection, &batch.checkpoint, &batch.guards).await?;
             Ok(Committed::Now)

@@ -1,17 +1,17 @@
 //! The statements of a flush: `unnest` upserts, rows sorted by key so that two flushes never deadlock.
 
-use super::{CheckpointAdvance, FlushBatch, SAMPLES_KEPT};
+use super::{CheckpointAdvance, SAMPLES_KEPT};
 use crate::snapshot::{BucketDelta, Cause, CommandOutcome, IncidentSnapshot, LedgerDelta, LogGap, Sample, Transition};
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-fn column<'a, R, T>(rows: &'a [R], get: impl Fn(&'a R) -> T) -> Vec<T> {
+pub(super) fn column<'a, R, T>(rows: &'a [R], get: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(get).collect()
 }
 
-fn sorted<'a, R, K: Ord>(rows: &'a [R], key: impl Fn(&&'a R) -> K) -> Vec<&'a R> {
+pub(super) fn sorted<'a, R, K: Ord>(rows: &'a [R], key: impl Fn(&&'a R) -> K) -> Vec<&'a R> {
     let mut rows: Vec<&R> = rows.iter().collect();
     rows.sort_by_key(key);
     rows
@@ -38,49 +38,6 @@ pub(super) async fn advance_checkpoint(
     .execute(connection)
     .await?;
     Ok(moved == 1)
-}
-
-pub(super) async fn upsert_incidents(
-    connection: &mut AsyncPgConnection,
-    incidents: &[IncidentSnapshot],
-) -> QueryResult<()> {
-    if incidents.is_empty() {
-        return Ok(());
-    }
-    // Oldest generation first: the old one must leave the index of unresolved ones before the new one enters.
-    let rows = sorted(incidents, |row| (row.project_id.as_str(), row.fingerprint.as_str(), row.generation));
-    diesel::sql_query(
-        "INSERT INTO incidents AS i (id, org_id, project_id, environment, fingerprint, generation, title, error_code, \
-             route, status, severity, event_count, first_seen, last_seen, resolved_at, previous_incident_id, partition, \
-             applied_through) \
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], \
-             $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::timestamptz[], $14::timestamptz[], \
-             $15::timestamptz[], $16::text[], $17::int[], $18::bigint[]) \
-         ON CONFLICT (id) DO UPDATE SET status = excluded.status, severity = excluded.severity, \
-             event_count = excluded.event_count, first_seen = excluded.first_seen, last_seen = excluded.last_seen, \
-             resolved_at = excluded.resolved_at, applied_through = excluded.applied_through",
-    )
-    .bind::<Array<Text>, _>(column(&rows, |row| row.id.as_str()))
-    .bind::<Array<Text>, _>(column(&rows, |row| row.org_id.as_str()))
-    .bind::<Array<Text>, _>(column(&rows, |row| row.project_id.as_str()))
-    .bind::<Array<Text>, _>(column(&rows, |row| row.environment.as_str()))
-    .bind::<Array<Text>, _>(column(&rows, |row| row.fingerprint.as_str()))
-    .bind::<Array<Integer>, _>(column(&rows, |row| row.generation))
-    .bind::<Array<Text>, _>(column(&rows, |row| row.title.as_str()))
-    .bind::<Array<Nullable<Text>>, _>(column(&rows, |row| row.error_code.as_deref()))
-    .bind::<Array<Nullable<Text>>, _>(column(&rows, |row| row.route.as_deref()))
-    .bind::<Array<Text>, _>(column(&rows, |row| row.status.as_str()))
-    .bind::<Array<Text>, _>(column(&rows, |row| row.severity.as_str()))
-    .bind::<Array<BigInt>, _>(column(&rows, |row| row.event_count))
-    .bind::<Array<Timestamptz>, _>(column(&rows, |row| row.first_seen))
-    .bind::<Array<Timestamptz>, _>(column(&rows, |row| row.last_seen))
-    .bind::<Array<Nullable<Timestamptz>>, _>(column(&rows, |row| row.resolved_at))
-    .bind::<Array<Nullable<Text>>, _>(column(&rows, |row| row.previous_incident_id.as_deref()))
-    .bind::<Array<Integer>, _>(column(&rows, |row| row.partition))
-    .bind::<Array<BigInt>, _>(column(&rows, |row| row.applied_through))
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 fn slot(ordinal: i64) -> i16 {
@@ -173,13 +130,12 @@ pub(super) async fn add_to_buckets(connection: &mut AsyncPgConnection, buckets: 
     if buckets.is_empty() {
         return Ok(());
     }
-    let rows = sorted(buckets, |row| {
-        (row.project_id.as_str(), row.fingerprint.as_str(), row.metric_name, row.environment.as_str(), row.bucket_time)
-    });
+    let rows =
+        sorted(buckets, |row| (row.project_id.as_str(), row.metric_name, row.environment.as_str(), row.bucket_time));
     let times: Vec<DateTime<Utc>> = column(&rows, |row| row.bucket_time);
     diesel::sql_query(
-        "INSERT INTO metrics_bucket AS b (bucket_time, metric_name, value, project_id, environment, fingerprint) \
-         SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[]) \
+        "INSERT INTO metrics_bucket AS b (bucket_time, metric_name, value, project_id, environment) \
+         SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::bigint[], $4::text[], $5::text[]) \
          ON CONFLICT (project_id, fingerprint, metric_name, environment, bucket_time) \
          DO UPDATE SET value = b.value + excluded.value",
     )
@@ -188,7 +144,6 @@ pub(super) async fn add_to_buckets(connection: &mut AsyncPgConnection, buckets: 
     .bind::<Array<BigInt>, _>(column(&rows, |row| row.value))
     .bind::<Array<Text>, _>(column(&rows, |row| row.project_id.as_str()))
     .bind::<Array<Text>, _>(column(&rows, |row| row.environment.as_str()))
-    .bind::<Array<Text>, _>(column(&rows, |row| row.fingerprint.as_str()))
     .execute(connection)
     .await?;
     Ok(())
@@ -218,16 +173,17 @@ pub(super) async fn add_to_ledger(
     Ok(())
 }
 
-pub(super) async fn queue_jobs(connection: &mut AsyncPgConnection, batch: &FlushBatch) -> QueryResult<()> {
-    if batch.opened.is_empty() {
+pub(super) async fn queue_jobs(connection: &mut AsyncPgConnection, opened: &[IncidentSnapshot]) -> QueryResult<()> {
+    if opened.is_empty() {
         return Ok(());
     }
     diesel::sql_query(
         "INSERT INTO ai_jobs (id, incident_id, project_id, job_type) \
-         SELECT 'summarize:' || i.id, i.id, i.project_id, 'summarize' FROM incidents i WHERE i.id = ANY ($1::text[]) \
+         SELECT 'summarize:' || i, i, p, 'summarize' FROM unnest($1::text[], $2::text[]) AS d (i, p) \
          ON CONFLICT DO NOTHING",
     )
-    .bind::<Array<Text>, _>(&batch.opened)
+    .bind::<Array<Text>, _>(column(opened, |row| row.id.as_str()))
+    .bind::<Array<Text>, _>(column(opened, |row| row.project_id.as_str()))
     .execute(connection)
     .await?;
     Ok(())

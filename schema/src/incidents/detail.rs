@@ -167,8 +167,9 @@ async fn trend(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> Qu
     let last = minute(incident.last_seen);
     let first = minute(incident.first_seen).max(moved(last, TimeDelta::minutes(1) - TREND));
     let known: Vec<Minute> = diesel::sql_query(
-        "SELECT bucket_time, value FROM metrics_bucket WHERE project_id = $1 AND fingerprint = $2 \
-             AND metric_name = 'errors' AND environment = $3 AND bucket_time BETWEEN $4 AND $5 ORDER BY bucket_time",
+        "SELECT bucket_time, value FROM trend_minutes WHERE project_id = $1 AND fingerprint = $2 AND environment = $3 \
+             AND hour BETWEEN date_trunc('hour', $4, 'UTC') AND $5 AND bucket_time BETWEEN $4 AND $5 \
+         ORDER BY bucket_time",
     )
     .bind::<Text, _>(&incident.project_id)
     .bind::<Text, _>(&incident.fingerprint)

@@ -203,7 +203,7 @@ fn behind(statement: Statement, Sort { field, direction }: Sort, place: &Place) 
         }
         SortField::FirstSeen => statement.sql(format!(" AND {exact}")).bind::<Timestamptz, _>(time(place.key)?),
         SortField::EventCount => {
-            let magnitude = place.key.checked_ilog2().map_or(-1, i64::from);
+            let magnitude = place.key.checked_ilog(16).map_or(-1, i64::from);
             statement
                 .sql(format!(" AND count_magnitude {beyond}= {magnitude} AND {exact}"))
                 .bind::<BigInt, _>(place.key)

@@ -24,15 +24,13 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// Adds what the log has just acknowledged.
-    pub fn add(&self, project_id: &str, events: usize) {
-        let events = i64::try_from(events).unwrap_or(i64::MAX);
+    /// The count of one project, to be raised by what the log acknowledges.
+    pub fn of(&self, project_id: &str) -> Arc<AtomicI64> {
         let known = self.projects.read().unwrap_or_else(PoisonError::into_inner).get(project_id).cloned();
-        let count = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             let mut projects = self.projects.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(projects.entry(project_id.into()).or_default())
-        });
-        count.fetch_add(events, Ordering::Relaxed);
+        })
     }
 
     fn reports(&self) -> Vec<Report> {

@@ -11,7 +11,7 @@ use super::trace::RequestTrace;
 use crate::auth::Principal;
 use crate::error::Problem;
 use crate::metrics::events_refused;
-use crate::producer::{AppendError, Records};
+use crate::producer::AppendError;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use schema::keys::Scope;
@@ -127,31 +127,15 @@ async fn append(
     let accepted = records.len();
     trace.note(&principal.project_id, accepted);
     records.trace = trace.to_carry();
-    let appended = append_and_count(state, &principal.project_id, records).await?;
+    // What is on its way to the log is counted there (G6), even if the client hangs up meanwhile.
+    records.tally = Some(state.accepted.of(&principal.project_id));
+    let appended = state.log.append_all(principal.project_id.as_str().into(), records).await;
     appended.map_err(Problem::from).inspect_err(|problem| refused(problem, events))?;
     state.acknowledged.increment(u64::try_from(accepted).unwrap_or(u64::MAX));
     for (code, items) in answer.rejected() {
         events_refused(code).increment(items);
     }
     Ok(HttpResponse::Accepted().content_type("application/json").body(body))
-}
-
-/// As a task of its own: what is on its way to the log is counted (G6) even if the client hangs up meanwhile.
-async fn append_and_count(
-    state: &IngestState,
-    project_id: &str,
-    records: Records,
-) -> Result<Result<(), AppendError>, Problem> {
-    let (log, counts, events) = (state.log.clone(), state.accepted.clone(), records.len());
-    let project: Arc<str> = project_id.into();
-    let appended = actix_web::rt::spawn(async move {
-        let done = log.append_all(Arc::clone(&project), records).await;
-        if done.is_ok() {
-            counts.add(&project, events);
-        }
-        done.map(drop)
-    });
-    appended.await.map_err(Problem::internal)
 }
 
 fn refused(problem: &Problem, events: u32) {

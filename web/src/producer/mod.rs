@@ -14,10 +14,11 @@ use line::{Line, Parcel};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
-use receipt::Fate;
+use receipt::{Fate, Tally};
 use schema::instrument::Histogram;
 use schema::trace::TraceParent;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
 /// A record that is not acknowledged so long after it was handed over is given up. It may still turn up in the
@@ -64,6 +65,8 @@ pub struct Records {
     ends: Vec<usize>,
     /// The trace that they belong to, told with each of them.
     pub trace: Option<TraceParent>,
+    /// Grows by their number as soon as all of them are in the log, whether or not somebody still waits for that.
+    pub tally: Option<Arc<AtomicI64>>,
 }
 
 impl Records {
@@ -125,7 +128,7 @@ impl LogWriter {
     /// # Errors
     /// [`AppendError`]; the record may be in the log nevertheless unless the reason says that it was never sent.
     pub async fn append(&self, key: &str, payload: &[u8], is_command: bool) -> Result<Position, AppendError> {
-        let records = Records { bytes: payload.to_vec(), ends: vec![payload.len()], trace: None };
+        let records = Records { bytes: payload.to_vec(), ends: vec![payload.len()], ..Records::default() };
         self.deliver(key.into(), records, is_command).await
     }
 
@@ -142,7 +145,9 @@ impl LogWriter {
     }
 
     async fn deliver(&self, key: Arc<str>, records: Records, is_command: bool) -> Result<Position, AppendError> {
-        let (fate, receipt) = Fate::of(records.len());
+        let number = i64::try_from(records.len()).unwrap_or(i64::MAX);
+        let tally = records.tally.clone().map(|count| Tally { count, records: number });
+        let (fate, receipt) = Fate::of(records.len(), tally);
         let began = Instant::now();
         self.line.send(Parcel { key, records, is_command, fate });
         let told = receipt.await;

@@ -5,7 +5,7 @@ use futures_util::task::AtomicWaker;
 use rdkafka::types::RDKafkaErrorCode;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -16,6 +16,14 @@ pub(super) struct Fate {
     position: OnceLock<Position>,
     failure: OnceLock<RDKafkaErrorCode>,
     waker: AtomicWaker,
+    tally: Option<Tally>,
+}
+
+/// Counts the records of a request once all of them are in the log, also if nobody waits for them any more.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    pub(super) count: Arc<AtomicI64>,
+    pub(super) records: i64,
 }
 
 /// Ready when every record of the request met its fate.
@@ -24,12 +32,13 @@ pub(super) struct Receipt(Arc<Fate>);
 
 impl Fate {
     /// Of so many records, and the receipt to wait for.
-    pub(super) fn of(records: usize) -> (Arc<Self>, Receipt) {
+    pub(super) fn of(records: usize, tally: Option<Tally>) -> (Arc<Self>, Receipt) {
         let fate = Arc::new(Self {
             open: AtomicUsize::new(records),
             position: OnceLock::new(),
             failure: OnceLock::new(),
             waker: AtomicWaker::new(),
+            tally,
         });
         (Arc::clone(&fate), Receipt(fate))
     }
@@ -48,6 +57,9 @@ impl Fate {
 
     fn close(&self, records: usize) {
         if self.open.fetch_sub(records, Ordering::AcqRel) == records {
+            if let (None, Some(tally)) = (self.failure.get(), &self.tally) {
+                tally.count.fetch_add(tally.records, Ordering::Relaxed);
+            }
             self.waker.wake();
         }
     }
@@ -79,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_receipt_is_ready_when_the_last_record_is_in_the_log() {
-        let (fate, mut receipt) = Fate::of(2);
+        let (fate, mut receipt) = Fate::of(2, None);
         fate.acknowledge(HERE);
         assert_eq!((&mut receipt).now_or_never(), None);
         fate.acknowledge(Position { partition: 1, offset: 8 });
@@ -88,10 +100,26 @@ mod tests {
 
     #[test]
     fn one_lost_record_fails_the_request_but_only_when_all_are_settled() {
-        let (fate, mut receipt) = Fate::of(3);
+        let (fate, mut receipt) = Fate::of(3, None);
         fate.fail(2, RDKafkaErrorCode::MessageTimedOut);
         assert_eq!((&mut receipt).now_or_never(), None);
         fate.acknowledge(HERE);
         assert_eq!((&mut receipt).now_or_never(), Some(Err(RDKafkaErrorCode::MessageTimedOut)));
+    }
+
+    #[test]
+    fn a_request_is_counted_when_all_of_it_is_in_the_log_even_if_its_receipt_was_dropped() {
+        let count = Arc::new(AtomicI64::new(0));
+        let tally = |records| Some(Tally { count: Arc::clone(&count), records });
+        let (fate, receipt) = Fate::of(2, tally(2));
+        drop(receipt);
+        fate.acknowledge(HERE);
+        assert_eq!(count.load(Ordering::Relaxed), 0);
+        fate.acknowledge(HERE);
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+        let (fate, _receipt) = Fate::of(2, tally(2));
+        fate.acknowledge(HERE);
+        fate.fail(1, RDKafkaErrorCode::MessageTimedOut);
+        assert_eq!(count.load(Ordering::Relaxed), 2, "what failed is sent again as a whole");
     }
 }

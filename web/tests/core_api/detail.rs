@@ -1,6 +1,6 @@
 //! One incident: shape, samples, trend, deploys, summary, ETag.
 
-use crate::rig::{KEY, Rig, at, bucket, incident, sample};
+use crate::rig::{KEY, Rig, at, bucket, incident, sample, trend};
 use actix_web::http::Method;
 use chrono::TimeDelta;
 use schema::snapshot::{Cause, Transition};
@@ -13,7 +13,7 @@ fn uri(number: i64) -> String {
 
 fn step(number: i64, offset: i64, from: Option<IncidentStatus>, to: IncidentStatus, cause: Cause) -> Transition {
     Transition {
-        incident_id: incident(number).id,
+        incident_id: incident(number).id.clone(),
         log_offset: offset,
         from_status: from,
         to_status: to,
@@ -69,21 +69,19 @@ async fn the_trend_is_of_the_incidents_own_time_and_leaves_no_minute_out() {
     // Minute boundaries of the test's time lie at 40 + 60 n.
     (short.first_seen, short.last_seen) = (at(40), at(40 + 4 * 60 + 59));
     (long.first_seen, long.last_seen) = (at(40), at(40) + TimeDelta::days(400));
-    let (own, minute) = (short.fingerprint.clone(), TimeDelta::minutes(1));
-    let foreign = long.fingerprint.clone();
-    filler
-        .flush_with(vec![short.clone(), long.clone()], |batch| {
-            batch.buckets = vec![
-                bucket("errors", &own, at(40) - minute, 100),
-                bucket("errors", &own, at(40), 3),
-                bucket("errors", &own, at(40) + minute * 3, 4),
-                bucket("errors", &own, at(40) + minute * 5, 100),
-                bucket("errors", &foreign, at(40) + minute, 1),
-                bucket("errors", "", at(40) + minute, 100),
-                bucket("errors", &foreign, long.last_seen, 9),
-            ];
-        })
-        .await;
+    let minute = TimeDelta::minutes(1);
+    let trends = [
+        trend(&short, at(40) - minute, 100),
+        trend(&short, at(40), 3),
+        trend(&short, at(40) + minute * 3, 4),
+        trend(&short, at(40) + minute * 5, 100),
+        trend(&long, at(40) + minute, 1),
+        trend(&long, long.last_seen, 9),
+    ];
+    filler.flush_with(vec![short, long], |batch| batch.buckets = vec![bucket("events.error", at(40), 100)]).await;
+    for trend in trends {
+        filler.flush_with(vec![], |batch| batch.trends = vec![trend]).await;
+    }
     let trend = rig.get(&uri(1)).await.body["trend"].clone();
     let values: Vec<i64> = trend.as_array().unwrap().iter().map(|minute| minute["value"].as_i64().unwrap()).collect();
     assert_eq!(values, [3, 0, 0, 4, 0]);
@@ -102,12 +100,12 @@ async fn deploys_are_near_for_half_an_hour_in_the_same_environment() {
     row.first_seen = at(40);
     filler
         .flush_with(vec![row], |batch| {
-            let deploy = |minutes: i32, value| bucket("events.deploy", "", at(40) + minute * minutes, value);
+            let deploy = |minutes: i32, value| bucket("events.deploy", at(40) + minute * minutes, value);
             batch.buckets = vec![deploy(-31, 1), deploy(-30, 2), deploy(-1, 3), deploy(30, 4), deploy(31, 5)];
             let mut elsewhere = deploy(0, 6);
             elsewhere.environment = "staging".into();
             batch.buckets.push(elsewhere);
-            batch.buckets.push(bucket("events.error", "", at(40), 7));
+            batch.buckets.push(bucket("events.error", at(40), 7));
         })
         .await;
     let deploys = rig.get(&uri(1)).await.body["deploys_nearby"].clone();

@@ -28,23 +28,22 @@ async fn the_overview_adds_up() {
         row.status = IncidentStatus::Resolved;
         row.resolved_at = Some(now - TimeDelta::hours(hours));
     }
-    let opened = vec![rows[4].id.clone(), rows[5].id.clone(), rows[3].id.clone()];
+    let opened = rows.split_off(3);
     rig.filler()
         .await
         .flush_with(rows, |batch| {
             batch.opened = opened;
             batch.buckets = vec![
-                bucket("events.error", "", minute(5), 90),
-                bucket("events.error", "", minute(90), 10),
-                bucket("events.error", "", minute(60 * 25), 1_000),
-                bucket("errors", "f", minute(5), 1_000),
-                bucket("events.signup", "", minute(600), 36),
-                bucket("events.http_request", "", minute(5), 1_000),
+                bucket("events.error", minute(5), 90),
+                bucket("events.error", minute(90), 10),
+                bucket("events.error", minute(60 * 25), 1_000),
+                bucket("events.signup", minute(600), 36),
+                bucket("events.http_request", minute(5), 1_000),
             ];
-            let mut staging = bucket("events.error", "", minute(5), 30);
+            let mut staging = bucket("events.error", minute(5), 30);
             staging.environment = "staging".into();
             batch.buckets.push(staging);
-            let mut foreign = bucket("events.error", "", minute(5), 1_000);
+            let mut foreign = bucket("events.error", minute(5), 1_000);
             foreign.project_id = "other".into();
             batch.buckets.push(foreign);
         })
@@ -79,9 +78,9 @@ async fn trends_have_every_step_and_a_summary_of_them() {
         .await
         .flush_with(vec![], |batch| {
             batch.buckets = vec![
-                bucket("events.error", "", hour_ago, 30),
-                bucket("events.error", "", hour_ago + TimeDelta::minutes(1), 60),
-                bucket("events.signup", "", hour_ago, 5),
+                bucket("events.error", hour_ago, 30),
+                bucket("events.error", hour_ago + TimeDelta::minutes(1), 60),
+                bucket("events.signup", hour_ago, 5),
             ];
         })
         .await;

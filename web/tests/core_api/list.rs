@@ -1,6 +1,6 @@
 //! Filters, order, shape and tenancy of the list.
 
-use crate::rig::{Filler, KEY, OTHER, Rig, SENDER, at, incident};
+use crate::rig::{Filler, KEY, OTHER, Rig, SENDER, at, incident, named};
 use actix_web::http::Method;
 use schema::event::Severity;
 use schema::status::IncidentStatus::{Investigating, Open, Resolved};
@@ -19,8 +19,10 @@ async fn six(filler: &mut Filler) {
         (6, Open, prod, Severity::Debug, "nothing special", Some("dbXtimeout"), None),
     ] {
         let mut row = incident(number);
-        (row.status, row.environment, row.severity) = (status, environment.into(), severity);
-        (row.title, row.error_code, row.route) = (title.into(), error_code.map(Into::into), route.map(Into::into));
+        (row.status, row.severity) = (status, severity);
+        let name = named(&mut row);
+        (name.environment, name.title) = (environment.into(), title.into());
+        (name.error_code, name.route) = (error_code.map(Into::into), route.map(Into::into));
         row.resolved_at = (status == Resolved).then(|| at(100));
         rows.push(row);
     }
@@ -28,9 +30,10 @@ async fn six(filler: &mut Filler) {
     for (row, count) in rows.iter_mut().zip([50, 10, 60, 20, 40, 30]) {
         row.event_count = count;
     }
-    rows[5].previous_incident_id = Some("01KOLD".into());
+    named(&mut rows[5]).previous_incident_id = Some("01KOLD".into());
     let mut foreign = incident(7);
-    (foreign.project_id, foreign.org_id) = ("other".into(), "org_other".into());
+    let name = named(&mut foreign);
+    (name.project_id, name.org_id) = ("other".into(), "org_other".into());
     rows.push(foreign);
     filler.flush(rows).await;
 }
@@ -90,7 +93,8 @@ async fn every_sort_has_both_directions() {
     let mut filler = rig.filler().await;
     six(&mut filler).await;
     let mut late = incident(2);
-    (late.environment, late.last_seen, late.event_count) = ("staging".into(), at(9_999), 11);
+    named(&mut late).environment = "staging".into();
+    (late.last_seen, late.event_count) = (at(9_999), 11);
     filler.flush(vec![late]).await;
     for (sort, wanted) in [
         ("last_seen_at", "265431"),

@@ -15,7 +15,7 @@ async fn page(rig: &Rig, query: &str, cursor: Option<&str>) -> (Vec<String>, Opt
 }
 
 fn id(number: i64) -> String {
-    incident(number).id
+    incident(number).id.clone()
 }
 
 #[actix_web::test]

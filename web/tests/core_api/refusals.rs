@@ -1,6 +1,6 @@
 //! Hostile and mistaken requests: each has its 4xx, none reaches 5xx.
 
-use crate::rig::{KEY, Rig, incident};
+use crate::rig::{KEY, Rig, incident, named};
 use actix_web::http::Method;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -100,7 +100,7 @@ async fn each_bad_parameter_is_refused_by_name() {
 async fn a_forged_cursor_is_refused_or_shows_nothing_but_the_own_list() {
     let rig = Rig::new().await;
     let mut foreign = incident(9);
-    foreign.project_id = "other".into();
+    named(&mut foreign).project_id = "other".into();
     let mut rows: Vec<_> = (0..5).map(incident).collect();
     rows.push(foreign);
     rig.filler().await.flush(rows).await;
@@ -147,7 +147,7 @@ async fn a_forged_cursor_is_refused_or_shows_nothing_but_the_own_list() {
 async fn the_other_resources_refuse_as_well() {
     let rig = Rig::new().await;
     rig.filler().await.flush(vec![incident(1)]).await;
-    let own = incident(1).id;
+    let own = incident(1).id.clone();
     for (uri, status, code) in [
         ("/v1/metrics/trends?metric=latency".to_owned(), 400, "invalid_query"),
         ("/v1/metrics/trends?metric=errors&metric=errors".to_owned(), 400, "invalid_query"),

@@ -11,10 +11,11 @@ use schema::event::{EventType, Severity};
 use schema::flush::{CheckpointAdvance, Committed, FlushBatch, commit};
 use schema::keys::{NewKey, Scope, hash_key, shown_prefix};
 use schema::names::{ENGINE_GROUP, RAW_TOPIC};
-use schema::snapshot::{BucketDelta, IncidentSnapshot, Sample};
+use schema::snapshot::{BucketDelta, IncidentIdentity, IncidentSnapshot, Sample, TrendDelta};
 use schema::status::IncidentStatus;
 use schema::testing::TestDatabase;
 use serde_json::Value;
+use std::sync::Arc;
 use web::auth::Keys;
 use web::core::{CoreState, routes};
 use web::producer::LogWriter;
@@ -166,12 +167,13 @@ impl Filler {
                 complete_until: Some(at(self.next_offset)),
                 high_watermark: self.next_offset,
             },
-            incidents,
             opened: vec![],
+            changed: incidents,
             samples: vec![],
             transitions: vec![],
             outcomes: vec![],
             buckets: vec![],
+            trends: vec![],
             ledger: vec![],
             gaps: vec![],
             guards: schema::flush::Guards::default(),
@@ -188,7 +190,7 @@ pub fn at(second: i64) -> DateTime<Utc> {
 
 /// The `number`-th incident of `proj`: opened and last seen at that second, with as many events.
 pub fn incident(number: i64) -> IncidentSnapshot {
-    IncidentSnapshot {
+    let identity = IncidentIdentity {
         id: format!("01K{number:023}"),
         org_id: "org".into(),
         project_id: "proj".into(),
@@ -198,16 +200,24 @@ pub fn incident(number: i64) -> IncidentSnapshot {
         title: format!("failure number {number}"),
         error_code: None,
         route: None,
+        previous_incident_id: None,
+        partition: 0,
+    };
+    IncidentSnapshot {
+        identity: Arc::new(identity),
         status: IncidentStatus::Open,
         severity: Severity::Error,
         event_count: number.max(1),
         first_seen: at(number),
         last_seen: at(number),
         resolved_at: None,
-        previous_incident_id: None,
-        partition: 0,
         applied_through: 0,
     }
+}
+
+/// What never changes of it, to be changed by a test.
+pub fn named(incident: &mut IncidentSnapshot) -> &mut IncidentIdentity {
+    Arc::make_mut(&mut incident.identity)
 }
 
 /// The incident's `ordinal`-th event.
@@ -226,14 +236,17 @@ pub fn sample(incident: &IncidentSnapshot, ordinal: i64, attributes: &str) -> Sa
     }
 }
 
-/// Events of one minute; an empty fingerprint is the whole project.
-pub fn bucket(metric_name: &'static str, fingerprint: &str, bucket_time: DateTime<Utc>, value: i64) -> BucketDelta {
-    BucketDelta {
-        bucket_time,
-        metric_name,
-        project_id: "proj".into(),
-        environment: "prod".into(),
-        fingerprint: fingerprint.into(),
-        value,
+/// Errors of one minute of an incident's fingerprint.
+pub fn trend(incident: &IncidentSnapshot, minute: DateTime<Utc>, errors: i64) -> TrendDelta {
+    let minutes = minute.timestamp().div_euclid(60);
+    TrendDelta {
+        identity: Arc::clone(&incident.identity),
+        hour: minutes.div_euclid(60),
+        minutes: vec![(u8::try_from(minutes.rem_euclid(60)).unwrap(), errors)],
     }
+}
+
+/// Events of one minute of the project.
+pub fn bucket(metric_name: &'static str, bucket_time: DateTime<Utc>, value: i64) -> BucketDelta {
+    BucketDelta { bucket_time, metric_name, project_id: "proj".into(), environment: "prod".into(), value }
 }
