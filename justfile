@@ -16,6 +16,9 @@ test:
 # Only what needs the real servers.
 test-live:
     eval "$(infra/test-services.sh up .services)" && cargo test --workspace --test '*_live' --test 'flush'
+# Five minutes of faults under load; `SIGNALS_TEST_SEED=n just chaos` repeats a run.
+chaos:
+    SIGNALS_CHAOS_SECONDS="${SIGNALS_CHAOS_SECONDS:-300}" cargo test -p web --test processes chaos -- --nocapture
 bench:
     eval "$(infra/test-services.sh up .services)" && cargo bench -p benches
 migrate:

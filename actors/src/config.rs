@@ -2,7 +2,8 @@
 
 use crate::router::book::BookPolicy;
 use crate::router::quarantine::QuarantinePolicy;
-use crate::supervision::restart::RestartPolicy;
+use crate::summarizer::pool::JobsQueued;
+use crate::supervision::plan::Plan;
 pub use schema::database::Database;
 use std::time::Duration;
 
@@ -39,8 +40,10 @@ pub struct EngineConfig {
     pub limits: BookPolicy,
     /// When a fingerprint's records are no longer tried.
     pub quarantine: QuarantinePolicy,
-    /// How often a tenure may fail, and how soon it begins anew.
-    pub tenure_restart: RestartPolicy,
+    /// How often each part may die, how soon it lives again, and who dies of it when it has died too often.
+    pub plan: Plan,
+    /// Told of every commit that queued jobs for summaries; whoever writes them in this process listens.
+    pub jobs_queued: JobsQueued,
     /// Further settings of the consumer, by librdkafka's names.
     pub consumer_settings: Vec<(String, String)>,
 }
@@ -63,7 +66,8 @@ impl Default for EngineConfig {
             residents: 50_000,
             limits: BookPolicy::default(),
             quarantine: QuarantinePolicy::default(),
-            tenure_restart: RestartPolicy::default(),
+            plan: Plan::default(),
+            jobs_queued: JobsQueued::default(),
             consumer_settings: Vec::new(),
         }
     }

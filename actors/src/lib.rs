@@ -18,4 +18,5 @@ mod log_lines;
 pub mod metrics;
 pub mod project;
 pub mod router;
+pub mod summarizer;
 pub mod supervision;

@@ -5,7 +5,8 @@
 use crate::consumer::tenures::TenureView;
 use crate::dead_letter::DeadLetter;
 use crate::supervision::child::ExitReason;
-use schema::flush::{Committed, FlushBatch, FlushError};
+use crate::supervision::kind::Kind;
+use schema::flush::FlushBatch;
 use schema::instrument::{Counter, Gauge, Histogram};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -35,9 +36,11 @@ schema::instruments! {
     Histogram cut_duration() = "signals_cut_duration_seconds";
     /// How long a router waited for room in the full mailbox of an actor; observed only when one was full.
     Histogram mailbox_wait(kind) = "signals_mailbox_wait_seconds";
-    /// Actors and tenures that died and live again, by kind (incident, project, tenure, indexer) and reason (panicked, failed, revoked).
+    /// Parts of the engine that died and live again, by kind (incident, project, tenure, flusher, dead_letters, consumer,
+    /// summarizers, summarizer, index_consumer, indexer) and reason (panicked, failed, revoked, rewound).
     Counter restarts(kind, reason) = "signals_restarts_total";
-    /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project, quarantine, index).
+    /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project,
+    /// quarantine, flush, index).
     Counter dead_letters(stage) = "signals_dead_letters_total";
     /// Fingerprints that were quarantined because their records kept killing their incident's actor.
     Counter quarantines() = "signals_quarantines_total";
@@ -57,6 +60,22 @@ schema::instruments! {
     Gauge partition_paused(partition) = "signals_partition_paused";
     /// IncidentActors alive.
     Gauge residents(partition) = "signals_resident_incidents";
+    /// Requests to the model endpoint, by what came of them (answered, unusable, unsupported, no_model, rate_limited,
+    /// unavailable, timed_out, unauthorized, out_of_credit, too_large, refused).
+    Counter ai_requests(outcome) = "signals_ai_requests_total";
+    /// From a request to the model endpoint to the end of its answer.
+    Histogram ai_request_duration() = "signals_ai_request_duration_seconds";
+    /// Tokens that models have read (in) and written (out), estimated where the endpoint does not count them.
+    Counter ai_tokens(direction) = "signals_ai_tokens_total";
+    /// Claims of summary jobs, by what came of them: model, deterministic, cached (the facts had not changed), gone (so was the
+    /// incident), retried, failed, postponed (no attempt was counted) or lost (another worker has the job).
+    Counter ai_jobs(outcome) = "signals_ai_jobs_total";
+    /// From the claim of a summary job to its good end.
+    Histogram ai_job_duration() = "signals_ai_job_duration_seconds";
+    /// Summaries that were asked for again because their incidents had changed.
+    Counter ai_refreshes() = "signals_ai_refreshes_total";
+    /// Tokens spent or reserved today (UTC), by all processes.
+    Gauge ai_spent_today() = "signals_ai_spent_today_tokens";
     /// Events that indexers have settled, by what became of them: stored, already_there (a replay) or refused (they went to
     /// the dead letters).
     Counter indexed(outcome) = "signals_indexed_events_total";
@@ -83,7 +102,7 @@ schema::instruments! {
 const RECORDS_AN_OBSERVATION: usize = 32;
 
 /// Where a record can be given up.
-const STAGES: [&str; 5] = ["decode", "incident", "project", "quarantine", crate::indexer::actor::STAGE];
+const STAGES: [&str; 6] = ["decode", "incident", "project", "quarantine", "flush", crate::indexer::actor::STAGE];
 
 /// Describes everything and makes what has known labels appear with 0, so that the first change shows as a rise.
 pub(crate) fn begin() {
@@ -96,19 +115,49 @@ pub(crate) fn begin() {
     }
     quarantines().increment(0);
     for kind in ["incident", "project"] {
-        restarts(kind, "panicked").increment(0);
         passivated(kind).increment(0);
         // Registering it is what makes it appear.
         let _ = mailbox_wait(kind);
     }
-    for reason in [ExitReason::Panicked, ExitReason::Failed, ExitReason::Revoked] {
-        tenure_restarted(reason, 0);
+    for kind in Kind::ALL {
+        if let Some(label) = label(kind) {
+            restarts(label, ExitReason::Panicked.as_str()).increment(0);
+        }
+    }
+    for reason in [ExitReason::Failed, ExitReason::Revoked, ExitReason::Rewound] {
+        restarts("tenure", reason.as_str()).increment(0);
     }
 }
 
-/// Tenures that began anew after they had ended so.
-pub(crate) fn tenure_restarted(reason: ExitReason, times: u64) {
-    restarts("tenure", reason.as_str()).increment(times);
+/// Models have read and written so many tokens.
+pub(crate) fn ai_tokens_spent(read: u32, written: u32) {
+    for (direction, tokens) in [("in", read), ("out", written)] {
+        ai_tokens(direction).increment(tokens.into());
+    }
+}
+
+/// A child of this kind died so and lives again.
+pub(crate) fn restarted(kind: Kind, reason: ExitReason) {
+    if let Some(label) = label(kind) {
+        restarts(label, reason.as_str()).increment(1);
+    }
+}
+
+/// The name of a kind among the labels; none for the root, which never lives again.
+fn label(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::RootSupervisor => None,
+        Kind::Flusher => Some("flusher"),
+        Kind::DeadLetterWriter => Some("dead_letters"),
+        Kind::KafkaConsumer => Some("consumer"),
+        Kind::PartitionRouter => Some("tenure"),
+        Kind::ProjectActor => Some("project"),
+        Kind::IncidentActor => Some("incident"),
+        Kind::SummarizerPool => Some("summarizers"),
+        Kind::AiSummarizer => Some("summarizer"),
+        Kind::IndexConsumer => Some("index_consumer"),
+        Kind::Indexer => Some("indexer"),
+    }
 }
 
 /// What a router measures; made once a tenure.
@@ -135,7 +184,8 @@ pub(crate) struct FlushMeters {
     size: Histogram,
     rows: Histogram,
     durable: Histogram,
-    refused: Counter,
+    /// See [`flushes_refused`].
+    pub refused: Counter,
     /// See [`flush_retries`].
     pub retries: Counter,
 }
@@ -152,18 +202,8 @@ impl FlushMeters {
         }
     }
 
-    /// A flush came to its end.
-    pub(crate) fn note(
-        &self,
-        batch: &FlushBatch,
-        records: usize,
-        took: Duration,
-        done: &Result<Committed, FlushError>,
-    ) {
-        if done.is_err() {
-            self.refused.increment(1);
-            return;
-        }
+    /// A flush became durable.
+    pub(crate) fn note(&self, batch: &FlushBatch, records: usize, took: Duration) {
         self.duration.record(took);
         self.size.record(figure(records));
         self.rows.record(figure(batch.rows()));
@@ -181,14 +221,49 @@ impl FlushMeters {
     }
 }
 
+/// What summarizers measure.
+#[derive(Clone, Debug)]
+pub(crate) struct AiMeters {
+    duration: Histogram,
+}
+
+impl AiMeters {
+    /// Describes everything and makes the outcomes appear with 0.
+    pub(crate) fn new() -> Self {
+        ALL.iter().for_each(schema::instrument::Instrument::describe);
+        for outcome in ["model", "deterministic", "cached", "gone", "retried", "failed", "postponed", "lost"] {
+            ai_jobs(outcome).increment(0);
+        }
+        ai_refreshes().increment(0);
+        ai_tokens_spent(0, 0);
+        Self { duration: ai_job_duration() }
+    }
+
+    /// A claim came to this end.
+    pub(crate) fn ended(&self, outcome: &'static str) {
+        ai_jobs(outcome).increment(1);
+    }
+
+    /// A job ended well.
+    pub(crate) fn done(&self, outcome: &'static str, took: Duration) {
+        self.ended(outcome);
+        self.duration.record(took);
+    }
+
+    /// What was spent today.
+    pub(crate) fn spent(tokens: i64) {
+        ai_spent_today().set(wide(tokens));
+    }
+}
+
 /// A number of things as a figure.
-fn figure(things: usize) -> f64 {
+pub(crate) fn figure(things: usize) -> f64 {
     f64::from(u32::try_from(things).unwrap_or(u32::MAX))
 }
 
 /// Offsets and lags are beyond an u32.
 #[expect(clippy::as_conversions, reason = "a figure of more than 53 bits may lose its last ones")]
-fn wide(number: i64) -> f64 {
+pub(crate) fn wide(number: i64) -> f64 {
     number as f64
 }
 
@@ -229,110 +304,6 @@ impl PartitionGauges {
             for gauge in others {
                 gauge(partition).set(0.0);
             }
-        }
-    }
-}
-
-/// Describes everything and makes what has known labels appear with 0, for a process that indexes.
-pub(crate) fn begin_indexing() {
-    ALL.iter().for_each(schema::instrument::Instrument::describe);
-    for outcome in ["stored", "already_there", "refused"] {
-        indexed(outcome).increment(0);
-    }
-    for reason in ["command", "undecodable"] {
-        index_left_out(reason).increment(0);
-    }
-    for of in ["item", "batch"] {
-        index_retries(of).increment(0);
-    }
-    index_gap().increment(0);
-    dead_letters(crate::indexer::actor::STAGE).increment(0);
-    indexer_restarted(ExitReason::Panicked, 0);
-}
-
-/// Indexers that began anew after they had ended so.
-pub(crate) fn indexer_restarted(reason: ExitReason, times: u64) {
-    restarts("indexer", reason.as_str()).increment(times);
-}
-
-/// What an indexer measures.
-#[derive(Debug)]
-pub(crate) struct IndexMeters {
-    stored: Counter,
-    already_there: Counter,
-    refused: Counter,
-    items: Counter,
-    batches: Counter,
-    duration: Histogram,
-    size: Histogram,
-    event: Histogram,
-}
-
-impl IndexMeters {
-    pub(crate) fn new() -> Self {
-        Self {
-            stored: indexed("stored"),
-            already_there: indexed("already_there"),
-            refused: indexed("refused"),
-            items: index_retries("item"),
-            batches: index_retries("batch"),
-            duration: index_bulk_duration(),
-            size: index_bulk_size(),
-            event: event_indexed(),
-        }
-    }
-
-    pub(crate) fn left_out(&self, commands: u64, undecodable: u64) {
-        for (reason, records) in [("command", commands), ("undecodable", undecodable)] {
-            if records > 0 {
-                index_left_out(reason).increment(records);
-            }
-        }
-    }
-
-    pub(crate) fn gap(&self, records: i64) {
-        index_gap().increment(u64::try_from(records).unwrap_or(0));
-    }
-
-    pub(crate) fn settled(&self, stored: u64, already_there: u64, refused: usize, retries: u64) {
-        self.stored.increment(stored);
-        self.already_there.increment(already_there);
-        self.refused.increment(u64::try_from(refused).unwrap_or(0));
-        self.items.increment(retries);
-    }
-
-    pub(crate) fn batch_failed(&self) {
-        self.batches.increment(1);
-    }
-
-    pub(crate) fn note_bulk(&self, events: usize, took: Duration) {
-        self.duration.record(took);
-        self.size.record(figure(events));
-    }
-
-    pub(crate) fn note_stored(&self, lateness: Duration) {
-        self.event.record(lateness);
-    }
-}
-
-/// Brings the gauges of the indexers' partitions up to date when somebody asks for them.
-#[derive(Debug, Default)]
-pub(crate) struct IndexGauges {
-    owned: Mutex<BTreeSet<i32>>,
-}
-
-impl IndexGauges {
-    pub(crate) fn show(&self, glances: &[crate::indexer::assignment::IndexerGlance]) {
-        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        for glance in glances {
-            owned.insert(glance.partition);
-            index_lag(glance.partition).set(wide(glance.progress.lag().unwrap_or(0)));
-            index_paused(glance.partition).set(f64::from(u8::from(glance.progress.is_paused())));
-        }
-        let is_gone = |partition: &i32| !glances.iter().any(|glance| glance.partition == *partition);
-        for partition in owned.extract_if(.., is_gone) {
-            index_lag(partition).set(0.0);
-            index_paused(partition).set(0.0);
         }
     }
 }

@@ -188,7 +188,7 @@ fn indexers(indexing: &Indexing) -> Vec<(ActorView, IndexerView)> {
         Observed::Indexer(figures) => Some((view, figures)),
         _ => None,
     };
-    indexing.observer().actors().into_iter().filter_map(figures).collect()
+    indexing.observer().view().children.into_iter().filter_map(figures).collect()
 }
 
 #[actix::test]

@@ -8,6 +8,7 @@ use actors::failpoint::{BLOCK, Gate, POISON, STALL};
 use actors::supervision::child::ExitReason;
 use actors::supervision::kind::{ActorId, Kind};
 use actors::supervision::observer::Observer;
+use actors::supervision::plan::Plan;
 use actors::supervision::restart::RestartPolicy;
 use actors::supervision::root::Engine;
 use actors::supervision::view::{ActorView, Cursor, Observed, Order, RouterView, Selection, State};
@@ -239,7 +240,7 @@ async fn what_is_stuck_shows_as_stuck_in_time_and_hides_nothing_else() {
 #[actix::test]
 async fn a_tenure_that_dies_shows_its_reason_and_a_spent_budget_ends_the_engine() {
     let rig = Rig::new().await;
-    let config = EngineConfig { tenure_restart: impatient(2), ..rig.config() };
+    let config = EngineConfig { plan: Plan::default().with(Kind::PartitionRouter, impatient(2)), ..rig.config() };
     let mut engine = rig.engine_with(config).await;
     let observer = engine.observer();
     // As many events as there are projects reach every partition that is used at all.

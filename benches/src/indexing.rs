@@ -133,7 +133,7 @@ pub async fn ours(target: &Target, topic: &str, records: u64) -> anyhow::Result<
     let indexing = Indexing::start(kafka()?, index, config)?;
     let (observer, wanted) = (indexing.observer(), i64::try_from(records)?);
     let settled = || -> i64 {
-        let offsets = observer.actors().into_iter().filter_map(|actor| match actor.observed {
+        let offsets = observer.view().children.into_iter().filter_map(|actor| match actor.observed {
             Observed::Indexer(figures) => figures.next_offset,
             _ => None,
         });

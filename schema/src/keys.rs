@@ -23,8 +23,10 @@ wire_enum! {
         Read = "read",
         /// Move incidents through their states.
         Write = "write",
-        /// See the inside of the processes and manage keys.
+        /// See the engine, and of what lives there what belongs to the key's project; lift its quarantines.
         Admin = "admin",
+        /// Run the installation: with `admin`, that of all projects.
+        Operator = "operator",
     }
 }
 

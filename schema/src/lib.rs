@@ -3,6 +3,7 @@
 //! Everyone speaks this crate; it does nothing by itself. Queries take a connection and return
 //! [`diesel::QueryResult`]; pool and transaction belong to the caller.
 
+pub mod ai;
 pub mod checkpoint;
 mod column;
 pub mod command;
@@ -25,6 +26,7 @@ pub mod oversight;
 pub mod quarantine;
 pub mod retention;
 pub mod search;
+pub mod secret;
 pub mod seed;
 pub mod snapshot;
 pub mod status;

@@ -69,7 +69,7 @@ pub async fn overview(connection: &mut AsyncPgConnection, project_id: &str) -> Q
              coalesce((SELECT day FROM events WHERE metric_name = 'events.error'), 0) AS errors_last_24h, \
              coalesce((SELECT hour FROM events WHERE metric_name = 'events.error'), 0) AS errors_last_hour, \
              coalesce((SELECT day FROM events WHERE metric_name = 'events.signup'), 0) AS signups_last_24h, \
-             (SELECT count(*) FROM ai_outputs o JOIN ai_jobs j ON j.id = o.job_id WHERE j.project_id = $1) \
+             (SELECT count(*) FROM ai_outputs WHERE project_id = $1) \
                  AS summaries, \
              coalesce((SELECT n FROM jobs WHERE status = 'succeeded'), 0) AS jobs_succeeded, \
              coalesce((SELECT n FROM jobs WHERE status = 'failed'), 0) AS jobs_failed, \

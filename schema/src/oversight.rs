@@ -138,21 +138,29 @@ pub async fn gaps(connection: &mut AsyncPgConnection, topic: &str, limit: i64) -
     Ok(Excerpt { rows, total: sums.total, records: sums.records })
 }
 
-/// The fingerprints in quarantine now, the newest first.
+/// The fingerprints in quarantine now, of a project or of all, the newest first.
 ///
 /// # Errors
 /// The database's.
-pub async fn quarantined(connection: &mut AsyncPgConnection, limit: i64) -> QueryResult<Excerpt<QuarantinedRow>> {
+pub async fn quarantined(
+    connection: &mut AsyncPgConnection,
+    project_id: Option<&str>,
+    limit: i64,
+) -> QueryResult<Excerpt<QuarantinedRow>> {
     let rows = diesel::sql_query(
-        "SELECT project_id, fingerprint, reason, records, since_at FROM quarantine WHERE lifted_at IS NULL \
-         ORDER BY since_at DESC, project_id, fingerprint LIMIT $1",
+        "SELECT project_id, fingerprint, reason, records, since_at FROM quarantine \
+         WHERE lifted_at IS NULL AND ($1 IS NULL OR project_id = $1) \
+         ORDER BY since_at DESC, project_id, fingerprint LIMIT $2",
     )
+    .bind::<Nullable<Text>, _>(project_id)
     .bind::<BigInt, _>(limit)
     .load(connection)
     .await?;
     let sums: Sums = diesel::sql_query(
-        "SELECT count(*) AS total, coalesce(sum(records), 0)::bigint AS records FROM quarantine WHERE lifted_at IS NULL",
+        "SELECT count(*) AS total, coalesce(sum(records), 0)::bigint AS records FROM quarantine \
+         WHERE lifted_at IS NULL AND ($1 IS NULL OR project_id = $1)",
     )
+    .bind::<Nullable<Text>, _>(project_id)
     .get_result(connection)
     .await?;
     Ok(Excerpt { rows, total: sums.total, records: sums.records })

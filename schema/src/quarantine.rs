@@ -2,8 +2,8 @@
 
 use crate::snapshot::{PoisonRecord, QuarantineImage};
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::QueryResult;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz};
+use diesel::{OptionalExtension, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 /// One quarantine.
@@ -104,9 +104,76 @@ pub async fn list(
          ORDER BY (lifted_at IS NULL) DESC, since_at DESC, project_id, fingerprint LIMIT 1000",
     )
     .bind::<Nullable<Text>, _>(project_id)
-    .bind::<diesel::sql_types::Bool, _>(with_lifted)
+    .bind::<Bool, _>(with_lifted)
     .load(connection)
     .await
+}
+
+/// Some quarantines, and how many there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The rows, in the order of [`list`].
+    pub rows: Vec<QuarantineRow>,
+    /// All that there are.
+    pub total: i64,
+}
+
+#[derive(diesel::QueryableByName)]
+struct Total {
+    #[diesel(sql_type = BigInt)]
+    total: i64,
+}
+
+/// A page of one project's quarantines: at most `limit` of them behind the first `offset`.
+///
+/// # Errors
+/// The database's.
+pub async fn page(
+    connection: &mut AsyncPgConnection,
+    project_id: &str,
+    with_lifted: bool,
+    limit: i64,
+    offset: i64,
+) -> QueryResult<Page> {
+    let rows = diesel::sql_query(
+        "SELECT project_id, fingerprint, reason, records, since_at, lifted_at, lifted_by FROM quarantine \
+         WHERE project_id = $1 AND ($2 OR lifted_at IS NULL) \
+         ORDER BY (lifted_at IS NULL) DESC, since_at DESC, fingerprint LIMIT $3 OFFSET $4",
+    )
+    .bind::<Text, _>(project_id)
+    .bind::<Bool, _>(with_lifted)
+    .bind::<BigInt, _>(limit)
+    .bind::<BigInt, _>(offset)
+    .load(connection)
+    .await?;
+    let total: Total = diesel::sql_query(
+        "SELECT count(*) AS total FROM quarantine WHERE project_id = $1 AND ($2 OR lifted_at IS NULL)",
+    )
+    .bind::<Text, _>(project_id)
+    .bind::<Bool, _>(with_lifted)
+    .get_result(connection)
+    .await?;
+    Ok(Page { rows, total: total.total })
+}
+
+/// The quarantine of one fingerprint, lifted or not.
+///
+/// # Errors
+/// The database's.
+pub async fn find(
+    connection: &mut AsyncPgConnection,
+    project_id: &str,
+    fingerprint: &str,
+) -> QueryResult<Option<QuarantineRow>> {
+    diesel::sql_query(
+        "SELECT project_id, fingerprint, reason, records, since_at, lifted_at, lifted_by FROM quarantine \
+         WHERE project_id = $1 AND fingerprint = $2",
+    )
+    .bind::<Text, _>(project_id)
+    .bind::<Text, _>(fingerprint)
+    .get_result(connection)
+    .await
+    .optional()
 }
 
 impl From<QuarantineRow> for QuarantineImage {

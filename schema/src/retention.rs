@@ -1,5 +1,5 @@
-//! The days of `metrics_bucket` and `trend_hours`: made ahead, dropped when they are old; and which day it is for others
-//! that keep days.
+//! The days of `metrics_bucket` and `trend_hours`: made ahead, dropped when they are old; and which day it is, for others that
+//! keep days.
 //!
 //! This is housekeeping by the database's clock; no count depends on when it runs.
 

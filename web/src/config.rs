@@ -1,36 +1,12 @@
 //! What the environment says, one struct a section; the README's table lists every variable.
 
 use rdkafka::ClientConfig;
+pub use schema::secret::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-
-/// A text that Debug does not show.
-#[derive(Clone, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text, for the one who needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
-    }
-}
 
 /// How to reach Kafka.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -102,6 +78,10 @@ pub struct SignalsConfig {
     /// `SIGNALS_DATABASE_CONNECTIONS`: connections to PostgreSQL that this process may hold.
     #[serde(default = "connections")]
     pub database_connections: usize,
+    /// `SIGNALS_SHUTDOWN_GRACE`: seconds that a process told to end goes on serving while `/readyz` says that it wants no
+    /// more, so that whoever sends it requests can turn away; 0 if unset.
+    #[serde(default)]
+    pub shutdown_grace: u64,
     /// `SIGNALS_SEARCH_RETENTION_DAYS`: events can be searched for so many days after their receipt.
     #[serde(default = "search_retention_days")]
     pub search_retention_days: NonZeroU32,

@@ -24,7 +24,7 @@ pub enum KeysCommand {
         /// Name of the key, for people.
         #[arg(long, default_value = "")]
         name: String,
-        /// What it may do: ingest, read, write, admin.
+        /// What it may do: ingest, read, write, admin, operator.
         #[arg(long, value_delimiter = ',', default_value = "ingest")]
         scopes: Vec<Scope>,
     },
@@ -92,7 +92,7 @@ pub async fn run(command: KeysCommand, database: &Database, out: &mut impl Write
 fn table(keys: &[ApiKey], out: &mut impl Write) -> std::io::Result<()> {
     let row = |out: &mut dyn Write, cells: [&str; 6]| {
         let [id, project, scopes, state, used, name] = cells;
-        writeln!(out, "{id:<32} {project:<20} {scopes:<24} {state:<24} {used:<20} {name}")
+        writeln!(out, "{id:<32} {project:<20} {scopes:<32} {state:<24} {used:<20} {name}")
     };
     row(out, ["ID", "PROJECT", "SCOPES", "STATE", "LAST USED", "NAME"])?;
     for key in keys {

@@ -1,5 +1,6 @@
 //! The doors and windows of Signals: what comes in over HTTP and what is shown over HTTP.
 
+pub mod ai;
 mod allocator;
 pub mod auth;
 pub mod config;

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use web::ai::AiCommand;
 use web::config::{SignalsConfig, section};
 use web::dlq::{DeadLetterTopic, DlqCommand};
 use web::keys::KeysCommand;
@@ -34,6 +35,8 @@ enum Command {
     Core,
     /// Read the log and keep the incidents.
     Engine,
+    /// Write the incidents' summaries.
+    AiWorker,
     /// Read the log and keep the search index.
     Indexer,
     /// Run several roles in one process: `signals run ingest,core`.
@@ -55,6 +58,9 @@ enum Command {
     /// Fingerprints whose records are not tried any more.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// Summaries.
+    #[command(subcommand)]
+    Ai(AiCommand),
     /// Send synthetic events; with --verify, prove that each was counted.
     Traffic(traffic::TrafficArgs),
     /// Send recorded events again.
@@ -86,6 +92,7 @@ async fn run_command() -> anyhow::Result<ExitCode> {
         Command::Ingest => run::roles(&[Role::Ingest]).await?,
         Command::Core => run::roles(&[Role::Core]).await?,
         Command::Engine => run::roles(&[Role::Engine]).await?,
+        Command::AiWorker => run::roles(&[Role::AiWorker]).await?,
         Command::Indexer => run::roles(&[Role::Indexer]).await?,
         Command::Run { roles } => run::roles(&roles).await?,
         Command::Migrate => run::migrate(Stack::named()?.database).await?,
@@ -102,6 +109,11 @@ async fn run_command() -> anyhow::Result<ExitCode> {
             let database = schema::database::pool(&Stack::found_database()?, 1)?;
             let log = || Ok(LogWriter::new(Stack::found_log()?, schema::names::RAW_TOPIC)?);
             web::quarantine::run(command, &database, log, &mut std::io::stdout()).await?;
+        }
+        Command::Ai(AiCommand::Rerun { incident, model }) => {
+            let database = schema::database::pool(&Stack::found_database()?, 1)?;
+            let rerun = run::rerun(&database, &incident, model.as_deref()).await?;
+            web::ai::show_difference(rerun.before.as_ref(), &rerun.after, &mut std::io::stdout())?;
         }
         Command::Traffic(mut arguments) => {
             default_key(&mut arguments.target)?;

@@ -18,6 +18,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
         (name = "ingest", description = "How events come in."),
         (name = "incidents", description = "What is broken, and what people do about it."),
         (name = "search", description = "Every event, findable."),
+        (name = "ai", description = "What explains the incidents, and how it does."),
         (name = "metrics", description = "A project's figures."),
         (name = "supervision", description = "What lives in the engine, and how it fares."),
         (name = "health", description = "Whether a process is alive and able to work.")
@@ -137,6 +138,8 @@ mod tests {
             ("/v1/incidents/{id}/investigate", "post", "write"),
             ("/v1/incidents/{id}/resolve", "post", "write"),
             ("/v1/incidents/{id}/reopen", "post", "write"),
+            ("/v1/quarantine", "get", "read"),
+            ("/v1/quarantine/{fingerprint}/lift", "post", "admin"),
             ("/v1/supervision", "get", "admin"),
             ("/v1/supervision/{actor}", "get", "admin"),
             ("/v1/metrics/overview", "get", "read"),

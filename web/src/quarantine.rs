@@ -59,15 +59,7 @@ pub async fn run(
             table(&rows.context("cannot read the quarantines")?, out)
         }
         QuarantineCommand::Lift { project, fingerprint, by } => {
-            let lift = QuarantineLift {
-                schema_version: SCHEMA_VERSION.to_owned(),
-                command_id: ulid::Ulid::generate().to_string(),
-                kind: LIFT_QUARANTINE.to_owned(),
-                project_id: project,
-                fingerprint,
-                principal: by,
-                received_at: received_now(),
-            };
+            let lift = lift(project, fingerprint, by);
             log()?.append(&lift.project_id, &serde_json::to_vec(&lift)?, true).await?;
             let answer = tokio::time::timeout(PATIENCE, outcome(database, &lift.command_id)).await;
             match answer.context("the command is in the log, but the engine has not answered yet: does it run?")?? {
@@ -75,6 +67,19 @@ pub async fn run(
                 (false, detail) => bail!("{}: {detail}", lift.fingerprint),
             }
         }
+    }
+}
+
+/// The command, new, in the name of `by`.
+pub(crate) fn lift(project: String, fingerprint: String, by: String) -> QuarantineLift {
+    QuarantineLift {
+        schema_version: SCHEMA_VERSION.to_owned(),
+        command_id: ulid::Ulid::generate().to_string(),
+        kind: LIFT_QUARANTINE.to_owned(),
+        project_id: project,
+        fingerprint,
+        principal: by,
+        received_at: received_now(),
     }
 }
 

@@ -20,9 +20,14 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use actors::config::EngineConfig;
 use actors::indexer::config::IndexerConfig;
+use actors::summarizer::config::AiConfig;
+use actors::summarizer::model::{ModelClient, ModelConfig};
+use actors::summarizer::pool::{JobsQueued, SummarizerPool};
+use actors::summarizer::rerun::{self, Rerun};
 use actors::supervision::indexing::Indexing;
 use actors::supervision::root::Engine;
 use anyhow::Context;
+use futures_util::future::join_all;
 use schema::database::{Database, DatabaseConfig};
 use schema::search::SearchIndex;
 use std::fmt::Write;
@@ -31,10 +36,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Seconds that requests under way may take once the process is told to end.
-const SHUTDOWN_SECONDS: u64 = 5;
-/// How long the log may be away at the start before we give up.
-const LOG_PATIENCE: Duration = Duration::from_secs(60);
+/// Seconds that requests under way may take once the process is told to end. With the last report or the last flushes,
+/// whichever takes longer, a process ends within ten, whatever server is away.
+const SHUTDOWN_SECONDS: u64 = 3;
+/// How long the database and the log may be away at the start before we give up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two attempts to reach them.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Where a process without other HTTP servers serves its health and metrics, unless `SIGNALS_METRICS_PORT` says.
 const METRICS_PORT: u16 = 3003;
@@ -48,6 +56,8 @@ pub enum Role {
     Core,
     /// The log to incidents.
     Engine,
+    /// Incidents to their summaries.
+    AiWorker,
     /// The log to the search index.
     Indexer,
 }
@@ -55,8 +65,10 @@ pub enum Role {
 /// What runs in this process, to be ended in the opposite order of its start.
 struct Running {
     probes: Probes,
+    grace: Duration,
     servers: Vec<ServerHandle>,
     engine: Option<Engine>,
+    summarizers: Option<SummarizerPool>,
     indexing: Option<(Indexing, SearchRetention)>,
     reporter: Option<Reporter>,
     addresses: Vec<(Role, SocketAddr)>,
@@ -75,7 +87,7 @@ pub async fn up() -> anyhow::Result<()> {
         prepare(&stack).await?;
         let database = schema::database::pool(&stack.database, config.database_connections)?;
         schema::seed::seed_demo(&mut *database.get().await?, &key).await.context("cannot seed the demo project")?;
-        let all = [Role::Ingest, Role::Core, Role::Engine, Role::Indexer];
+        let all = [Role::Ingest, Role::Core, Role::Engine, Role::AiWorker, Role::Indexer];
         let running = start(&all, &config, &stack, database).await?;
         print!("{}", welcome(&running, &stack, &key, &config)?);
         until_told(running).await
@@ -91,28 +103,51 @@ pub async fn up() -> anyhow::Result<()> {
 /// As [`up`].
 pub async fn roles(roles: &[Role]) -> anyhow::Result<()> {
     let config: SignalsConfig = section("SIGNALS_")?;
-    let stack = Stack::named_with_log()?.and_named_search(&config)?;
+    let stack = if needs_log(roles) { Stack::named_with_log()? } else { Stack::named()? };
+    let stack = stack.and_named_search(&config)?;
     anyhow::ensure!(
         stack.search.is_some() || !roles.contains(&Role::Indexer),
         "set OPENSEARCH_URL; only `signals` and `signals up` bring their own search index"
     );
-    prepare(&stack).await?;
+    if needs_log(roles) {
+        prepare(&stack).await?;
+    } else {
+        migrate(stack.database.clone()).await?;
+    }
     let database = schema::database::pool(&stack.database, config.database_connections)?;
     until_told(start(roles, &config, &stack, database).await?).await
 }
 
-/// Schema and topics, as often as one likes.
+/// Summaries are written from the database to the database.
+fn needs_log(roles: &[Role]) -> bool {
+    roles.iter().any(|role| *role != Role::AiWorker)
+}
+
+/// Schema and topics, as often as one likes. Servers that are still starting, as they are when everything starts at
+/// once, are waited for.
 async fn prepare(stack: &Stack) -> anyhow::Result<()> {
-    migrate(stack.database.clone()).await?;
-    let deadline = std::time::Instant::now() + LOG_PATIENCE;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while let Err(error) = migrate(stack.database.clone()).await {
+        if !is_away(&error) || std::time::Instant::now() > deadline {
+            return Err(error);
+        }
+        tracing::warn!(error = format!("{error:#}"), "the database is not ready, will try again");
+        tokio::time::sleep(PAUSE).await;
+    }
     while let Err(error) = topics::ensure(&stack.kafka, stack.layout).await {
         if std::time::Instant::now() > deadline {
             return Err(error).context("the log does not answer");
         }
         tracing::warn!(%error, "the log is not ready, will try again");
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(PAUSE).await;
     }
     Ok(())
+}
+
+/// Whether a migration failed because the server was not there; it says in words alone that it refuses a password.
+fn is_away(error: &anyhow::Error) -> bool {
+    let refused = error.chain().find_map(|cause| cause.downcast_ref::<diesel::ConnectionError>());
+    refused.is_some_and(|refused| !refused.to_string().contains("authentication failed"))
 }
 
 /// On a runtime of its own: diesel's migrations need one with several threads, actix has one with one.
@@ -133,14 +168,25 @@ pub async fn migrate(config: DatabaseConfig) -> anyhow::Result<()> {
 async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: Database) -> anyhow::Result<Running> {
     // Before anything that measures.
     let mut exporter = Exporter::install()?.sample_database(database.clone());
-    let mut probes = Probes::new().add_database(database.clone()).add_log(&stack.kafka, schema::names::RAW_TOPIC)?;
-    let mut running = Running::new(probes.clone());
+    let mut probes = Probes::new().add_database(database.clone());
+    if needs_log(roles) {
+        probes = probes.add_log(&stack.kafka, schema::names::RAW_TOPIC)?;
+    }
+    let mut running = Running::new(&probes, Duration::from_secs(config.shutdown_grace));
+    let jobs_queued = JobsQueued::default();
     if roles.contains(&Role::Engine) {
-        let engine = EngineConfig { consumer_settings: stack.consumer_settings.clone(), ..EngineConfig::default() };
+        let engine = EngineConfig {
+            consumer_settings: stack.consumer_settings.clone(),
+            jobs_queued: Arc::clone(&jobs_queued),
+            ..EngineConfig::default()
+        };
         let engine = Engine::start(stack.kafka.clone(), database.clone(), engine).await?;
         exporter = exporter.sample(engine.sampler());
         probes = supervision::probes(probes, &engine.observer());
         running.engine = Some(engine);
+    }
+    if roles.contains(&Role::AiWorker) {
+        running.summarizers = Some(summarizers(database.clone(), Arc::clone(&jobs_queued))?);
     }
     if let Some(index) = stack.search.clone().filter(|_| roles.contains(&Role::Indexer)) {
         let indexing = running.index(index, config, stack, database.clone())?;
@@ -160,7 +206,7 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     let log = LogWriter::new(stack.kafka.clone(), schema::names::RAW_TOPIC)?;
     if roles.contains(&Role::Core) {
         let search = stack.search.clone();
-        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone(), search };
+        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone(), jobs_queued, search };
         let watched = watched.clone();
         let routes = move |config: &mut web::ServiceConfig| {
             config.configure(core::routes(state.clone())).configure(supervision::routes(seen.clone()));
@@ -180,6 +226,32 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     Ok(running)
 }
 
+/// A model is asked if the environment names one.
+fn summarizers(database: Database, jobs_queued: JobsQueued) -> anyhow::Result<SummarizerPool> {
+    let config: AiConfig = section("SIGNALS_AI_")?;
+    Ok(SummarizerPool::start(database, model()?, (&config).into(), jobs_queued))
+}
+
+fn model() -> anyhow::Result<Option<ModelClient>> {
+    let model = ModelConfig::from_sections(section("GRADIENT_")?, &section("SIGNALS_AI_")?)?;
+    match &model {
+        Some(model) => {
+            tracing::info!(models = model.models.join(", "), endpoint = %model.base_url, "summaries are asked of a model")
+        }
+        None => tracing::info!("no model is named: summaries are made of the facts by rules"),
+    }
+    Ok(model.map(|model| ModelClient::new(&model)).transpose()?)
+}
+
+/// Explains an incident once more, with this model or as configured; see [`rerun::rerun`].
+///
+/// # Errors
+/// A sentence for the person who asked.
+pub async fn rerun(database: &Database, incident_id: &str, named: Option<&str>) -> anyhow::Result<Rerun> {
+    let config: AiConfig = section("SIGNALS_AI_")?;
+    Ok(rerun::rerun(database, model()?.as_ref(), &(&config).into(), incident_id, named).await?)
+}
+
 /// What every server shows besides its own routes.
 fn watched(probes: Probes, exporter: Exporter) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     move |config| {
@@ -187,8 +259,7 @@ fn watched(probes: Probes, exporter: Exporter) -> impl Fn(&mut web::ServiceConfi
     }
 }
 
-/// The same, and the operator's view if an engine or indexers live in this process: they are seen there even if nothing else
-/// is served.
+/// The same, and the operator's view if anybody lives in this process who can be seen: even if nothing else is served.
 fn beside_engine(
     watched: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     seen: SupervisionState,
@@ -202,9 +273,17 @@ fn beside_engine(
 }
 
 impl Running {
-    fn new(probes: Probes) -> Self {
-        let (servers, addresses) = (Vec::new(), Vec::new());
-        Self { probes, servers, engine: None, indexing: None, reporter: None, addresses }
+    fn new(probes: &Probes, grace: Duration) -> Self {
+        Self {
+            probes: probes.clone(),
+            grace,
+            servers: Vec::new(),
+            engine: None,
+            summarizers: None,
+            indexing: None,
+            reporter: None,
+            addresses: Vec::new(),
+        }
     }
 
     /// Starts the indexers and what deletes old days, whether or not the search server answers.
@@ -223,8 +302,9 @@ impl Running {
 
     fn seen(&self, database: Database, keys: Keys) -> SupervisionState {
         let observer = self.engine.as_ref().map(Engine::observer);
+        let summarizers = self.summarizers.as_ref().map(SummarizerPool::observer);
         let indexers = self.indexing.as_ref().map(|(indexing, _)| indexing.observer());
-        SupervisionState { database, keys, observer, indexers }
+        SupervisionState { database, keys, observer, summarizers, indexers }
     }
 
     /// Health and metrics on a port of their own. The port that nobody chose may be taken: then any free one.
@@ -271,33 +351,53 @@ impl Running {
         found.map_or_else(String::new, |(_, address)| format!("http://{address}"))
     }
 
-    /// No longer ready, no new requests, last flush, leave the group.
+    /// No new requests; then the last report and, at the same time, the last flushes; the group is left.
     async fn stop(self) {
-        self.probes.end();
-        for server in self.servers {
-            server.stop(true).await;
-        }
-        if let Some(reporter) = self.reporter {
-            reporter.stop().await;
-        }
-        if let Some((indexing, retention)) = self.indexing {
-            retention.stop();
-            indexing.stop().await;
-        }
-        if let Some(engine) = self.engine {
-            engine.stop().await;
-        }
+        join_all(self.servers.iter().map(|server| server.stop(true))).await;
+        let report = async {
+            if let Some(reporter) = self.reporter {
+                reporter.stop().await;
+            }
+        };
+        let summarize = async {
+            if let Some(summarizers) = self.summarizers {
+                summarizers.stop().await;
+            }
+        };
+        let flush = async {
+            if let Some(engine) = self.engine {
+                engine.stop().await;
+            }
+        };
+        let index = async {
+            if let Some((indexing, retention)) = self.indexing {
+                retention.stop();
+                indexing.stop().await;
+            }
+        };
+        tokio::join!(report, summarize, index, flush);
     }
 }
 
 /// Runs until a signal comes or the engine gives up, then ends everything in order.
 async fn until_told(mut running: Running) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tracing::info!(addresses = ?running.addresses, "signals has started");
     let death = tokio::select! {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
         death = failed(&mut running.engine) => Some(death),
     };
+    running.probes.end();
+    if death.is_none() && !running.grace.is_zero() {
+        tracing::info!(grace = ?running.grace, "told to end: no longer ready, serving until the grace period is over");
+        tokio::select! {
+            () = tokio::time::sleep(running.grace) => {}
+            // Told twice, it does not wait.
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
     running.stop().await;
     // The durable rows and the log hold everything: the next start goes on from there.
     match death {

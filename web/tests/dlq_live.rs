@@ -93,8 +93,13 @@ impl Rig {
     /// `GET /v1/ledger` once it is as `until` says.
     async fn ledger(&self, until: impl Fn(&Value) -> bool) -> Value {
         let log = LogWriter::new(self.kafka.clone(), &self.raw).unwrap();
-        let state =
-            CoreState { keys: Keys::new(self.database.clone()), database: self.database.clone(), log, search: None };
+        let state = CoreState {
+            keys: Keys::new(self.database.clone()),
+            database: self.database.clone(),
+            log,
+            jobs_queued: std::sync::Arc::default(),
+            search: None,
+        };
         let app = test::init_service(App::new().configure(routes(state))).await;
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {

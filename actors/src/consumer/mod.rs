@@ -7,7 +7,9 @@
 pub mod batch;
 pub mod controls;
 pub mod decode;
+pub mod ends;
 pub mod poll_thread;
 pub mod progress;
+mod rebalance;
 pub mod tenures;
 pub(crate) mod watermarks;

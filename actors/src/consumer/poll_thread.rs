@@ -6,17 +6,21 @@ use super::batch::{Labels, RecordBatch};
 use super::controls::Controls;
 use super::tenures::{TenureView, Tenures};
 use crate::config::EngineConfig;
-use crate::supervision::child::{DeathNotice, Obituary};
-use crate::supervision::chronicle::{Alive, Chronicle};
-use crate::supervision::kind::Kind;
-use crate::supervision::restart::{RestartBudget, Verdict};
+use crate::failpoint::{self, Point};
+use crate::supervision::child::{Ended, ExitReason};
+use crate::supervision::chronicle::Alive;
+use crate::supervision::guardian::Guardian;
+use crate::supervision::kind::{ActorId, Kind};
+use crate::supervision::panics;
+use crate::supervision::restart::Verdict;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADER};
 use schema::trace::TraceParent;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -41,18 +45,18 @@ pub(crate) struct PollThread {
     pub consumer: Arc<BaseConsumer<Tenures>>,
     pub config: Arc<EngineConfig>,
     pub controls: Arc<Controls>,
-    pub obituary: Obituary,
-    chronicle: Arc<Chronicle>,
+    guardian: Guardian,
     _alive: Alive,
     held: HashMap<i32, Bound>,
     /// Records and bytes of the last batches: the next ones will be alike.
     sizes: HashMap<i32, (usize, usize)>,
-    budgets: HashMap<i32, RestartBudget>,
+    guardians: HashMap<i32, Guardian>,
     restarts: HashMap<i32, Instant>,
     committed: HashMap<i32, i64>,
     errors: Vec<Option<RDKafkaErrorCode>>,
-    born: Instant,
     next_commit: Instant,
+    /// Whether it has panicked and not recovered yet.
+    is_shaken: bool,
 }
 
 impl PollThread {
@@ -60,32 +64,49 @@ impl PollThread {
         consumer: Arc<BaseConsumer<Tenures>>,
         config: Arc<EngineConfig>,
         controls: Arc<Controls>,
-        obituary: Obituary,
     ) -> Self {
-        let now = Instant::now();
-        let chronicle = Arc::clone(consumer.context().chronicle());
+        let tree = consumer.context().tree();
         Self {
+            guardian: tree.guard(ActorId::Consumer),
+            _alive: tree.chronicle.birth(Kind::KafkaConsumer),
             consumer,
             config,
             controls,
-            obituary,
-            _alive: chronicle.birth(Kind::KafkaConsumer),
-            chronicle,
             held: HashMap::new(),
             sizes: HashMap::new(),
-            budgets: HashMap::new(),
+            guardians: HashMap::new(),
             restarts: HashMap::new(),
             committed: HashMap::new(),
             errors: Vec::new(),
-            born: now,
-            next_commit: now,
+            next_commit: Instant::now(),
+            is_shaken: false,
         }
     }
 
-    /// Polls until it is stopped; then every tenure ends with a last flush and the group is left.
+    /// Polls until it is stopped, or has died too often; then every tenure ends with a last flush and the group is left.
     pub(crate) fn run(mut self) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.rounds())) {
+            drop(panic);
+            match self.guardian.died(&Ended::panicked(panics::last_message())) {
+                Verdict::RestartAfter(wait) => self.controls.wait(wait),
+                Verdict::Escalate => break,
+            }
+            self.is_shaken = true;
+        }
+        self.held.clear();
+        let last = self.consumer.context().view();
+        self.consumer.context().end(None);
+        self.commit(&last, CommitMode::Sync);
+        self.consumer.unsubscribe();
+    }
+
+    fn rounds(&mut self) {
+        if std::mem::take(&mut self.is_shaken) {
+            self.recover();
+        }
         while !self.controls.is_stopping() {
             self.controls.count_round();
+            failpoint::hit(Point::Poll);
             let caught_up = self.poll();
             self.deliver(caught_up);
             self.bury();
@@ -96,11 +117,14 @@ impl PollThread {
                 self.next_commit = Instant::now() + COMMIT_EVERY;
             }
         }
+    }
+
+    /// After a panic nobody knows which records were handed over: each tenure ends with a last flush, and a new one reads on
+    /// from there.
+    fn recover(&mut self) {
         self.held.clear();
-        let last = self.consumer.context().view();
-        self.consumer.context().end(None);
-        self.commit(&last, CommitMode::Sync);
-        self.consumer.unsubscribe();
+        let now = Instant::now();
+        self.restarts = self.consumer.context().retire().into_iter().map(|partition| (partition, now)).collect();
     }
 
     /// One round of records; true if the log has nothing more for us.
@@ -188,21 +212,16 @@ impl PollThread {
     /// Decides what follows the death of a tenure.
     fn bury(&mut self) {
         for end in self.consumer.context().reap() {
-            let policy = self.config.tenure_restart;
-            let budget = self.budgets.entry(end.partition).or_insert_with(|| RestartBudget::new(policy));
-            let verdict = budget.died(self.born.elapsed(), rand::random());
-            self.chronicle.tenure_died(end.entry(verdict));
-            match verdict {
-                Verdict::RestartAfter(wait) => {
-                    crate::metrics::tenure_restarted(end.reason, 1);
-                    tracing::warn!(partition = end.partition, reason = ?end.reason, ?wait, "a tenure begins anew");
-                    self.restarts.insert(end.partition, Instant::now() + wait);
-                }
-                Verdict::Escalate => {
-                    let child = format!("PartitionRouter {}", end.partition);
-                    // Nobody listens any more: then the whole tree is going down already.
-                    let _ = self.obituary.send(DeathNotice { child, reason: end.reason });
-                }
+            let tree = self.consumer.context().tree();
+            let guardian =
+                self.guardians.entry(end.partition).or_insert_with(|| tree.guard(ActorId::Router(end.partition)));
+            let ended = end.ended();
+            let verdict = match ended.reason {
+                ExitReason::Rewound => guardian.died_for_nothing(&ended),
+                _ => guardian.died(&ended),
+            };
+            if let Verdict::RestartAfter(wait) = verdict {
+                self.restarts.insert(end.partition, Instant::now() + wait);
             }
         }
     }
@@ -213,22 +232,33 @@ impl PollThread {
         let due: Vec<i32> = self.restarts.iter().filter(|(_, at)| **at <= now).map(|(p, _)| *p).collect();
         for partition in due {
             self.restarts.remove(&partition);
-            let consumer = Arc::clone(&self.consumer);
-            if !consumer.context().is_dead(partition) {
+            let is_well = self.is_fetched(partition);
+            if self.consumer.context().is_alive(partition).is_none_or(|is_alive| is_alive && is_well) {
                 continue; // Revoked meanwhile, or assigned anew.
             }
-            self.held.remove(&partition);
-            let again = consumer.incremental_unassign(&self.list(partition, None)).and_then(|()| {
-                match consumer.context().begin(&consumer, partition) {
-                    Some(from) => consumer.incremental_assign(&self.list(partition, Some(from))),
-                    None => Ok(()), // We are asked to end.
-                }
-            });
-            if let Err(error) = again {
+            if self.held.remove(&partition).is_some_and(|bound| bound.is_paused) {
+                self.switch(partition, false);
+            }
+            if let Err(error) = self.fetch_anew(partition) {
                 tracing::error!(partition, %error, "cannot fetch a partition anew, will try again");
                 self.restarts.insert(partition, now + COMMIT_EVERY);
             }
         }
+    }
+
+    fn fetch_anew(&self, partition: i32) -> KafkaResult<()> {
+        // A try before this one may have got no further.
+        if self.is_fetched(partition) {
+            self.consumer.incremental_unassign(&self.list(partition, None))?;
+        }
+        let from = self.consumer.context().begin(&self.consumer, partition);
+        // Without an offset there is no tenure yet; but the group thinks that we fetch it, and so must librdkafka.
+        self.consumer.incremental_assign(&self.list(partition, from))
+    }
+
+    fn is_fetched(&self, partition: i32) -> bool {
+        let ours = self.consumer.assignment();
+        ours.is_ok_and(|ours| ours.find_partition(&self.config.topic, partition).is_some())
     }
 
     fn list(&self, partition: i32, offset: Option<i64>) -> TopicPartitionList {
@@ -242,7 +272,7 @@ impl PollThread {
 
     fn commit(&mut self, tenures: &[TenureView], mode: CommitMode) {
         let mut list = TopicPartitionList::new();
-        for tenure in tenures {
+        for tenure in tenures.iter().filter(|tenure| tenure.is_alive) {
             let (partition, durable) = (tenure.partition, tenure.progress.durable());
             if self.committed.insert(partition, durable) != Some(durable)
                 && let Err(error) = list.add_partition_offset(&self.config.topic, partition, Offset::Offset(durable))

@@ -1,68 +1,42 @@
-//! What happens while the group hands partitions over: callbacks run on the poll thread and may block.
+//! The tenures of this process: each begins with a claim of its partition and ends with a last flush. All of it runs on
+//! the poll thread, also inside librdkafka's callbacks, and may block.
 
 use super::batch::RecordBatch;
 use super::controls::{Controls, Work};
+use super::ends::{TenureEnded, how_it_ended};
 use super::progress::Progress;
 use crate::config::{Database, EngineConfig};
-use crate::flusher::messages::FlusherAddress;
+use crate::failpoint::{self, Point};
+use crate::flusher::door::FlusherDoor;
 use crate::flusher::retry::Patience;
-use crate::router::actor::{Means, PartitionRouter, TenureError, Title};
+use crate::router::actor::{Means, PartitionRouter, Title};
+use crate::router::convicts::Convicts;
 use crate::router::dedupe::DedupeWindow;
 use crate::router::report::{QUESTIONS, Questions};
-use crate::supervision::child::ExitReason;
-use crate::supervision::chronicle::{Chronicle, Death};
-use crate::supervision::kind::ActorId;
+use crate::supervision::child::{Ended, ExitReason};
+use crate::supervision::guardian::Tree;
 use crate::supervision::panics;
-use crate::supervision::restart::Verdict;
 use crate::supervision::view::Mailbox;
 use actix::ArbiterHandle;
 use futures_util::FutureExt;
-use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use schema::checkpoint::{Rewind, Tenure};
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
+use std::mem::take;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How long a revoked tenure may take for its last flush; after that the fence protects the next owner.
 const LAST_FLUSH: Duration = Duration::from_secs(8);
+/// The same when the whole engine ends: whoever told it to will not wait for long.
+const VERY_LAST_FLUSH: Duration = Duration::from_secs(4);
 /// How long the broker may take to tell a partition's bounds.
 const WATERMARKS: Duration = Duration::from_secs(5);
 
-/// How a tenure ended.
-#[derive(Debug)]
-pub struct TenureEnded {
-    /// Partition.
-    pub partition: i32,
-    /// Its fencing token.
-    pub epoch: i64,
-    /// Why.
-    pub reason: ExitReason,
-    /// What there is to say about it.
-    pub words: String,
-}
-
-impl TenureEnded {
-    /// As an entry of the chronicle.
-    pub fn entry(&self, verdict: Verdict) -> Death {
-        Death {
-            actor: ActorId::Router(self.partition).to_string(),
-            partition: self.partition,
-            reason: self.reason,
-            words: self.words.clone(),
-            offset: None,
-            restarts_after: match verdict {
-                Verdict::RestartAfter(wait) => Some(wait),
-                Verdict::Escalate => None,
-            },
-            at: Instant::now(),
-        }
-    }
-}
+/// The epoch of a tenure that died before it had one; the database's begin at 1.
+const STILLBORN: i64 = -1;
 
 struct Running {
     epoch: i64,
@@ -96,12 +70,12 @@ pub struct TenureView {
 #[derive(Clone)]
 pub(crate) struct Links {
     pub database: Database,
-    pub flusher: FlusherAddress,
+    pub flusher: FlusherDoor,
     pub arbiters: Vec<ArbiterHandle>,
     /// Drives the database calls that the callbacks wait for; not the poll thread's own.
     pub runtime: tokio::runtime::Handle,
     pub controls: Arc<Controls>,
-    pub chronicle: Arc<Chronicle>,
+    pub tree: Tree,
 }
 
 /// Starts a tenure for each partition assigned and ends it when the partition is revoked.
@@ -110,13 +84,14 @@ pub struct Tenures {
     config: Arc<EngineConfig>,
     links: Links,
     running: Mutex<HashMap<i32, Running>>,
+    convicts: Mutex<HashMap<i32, Convicts>>,
     ends: (blocking::Sender<TenureEnded>, Mutex<blocking::Receiver<TenureEnded>>),
 }
 
 impl Tenures {
     pub(crate) fn new(config: Arc<EngineConfig>, links: Links) -> Self {
         let (tell, told) = blocking::channel();
-        Self { config, links, running: Mutex::default(), ends: (tell, Mutex::new(told)) }
+        Self { config, links, running: Mutex::default(), convicts: Mutex::default(), ends: (tell, Mutex::new(told)) }
     }
 
     /// Where the records of a partition go now; none if it is not ours.
@@ -143,8 +118,8 @@ impl Tenures {
         all
     }
 
-    pub(crate) fn chronicle(&self) -> &Arc<Chronicle> {
-        &self.links.chronicle
+    pub(crate) fn tree(&self) -> &Tree {
+        &self.links.tree
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i32, Running>> {
@@ -153,9 +128,35 @@ impl Tenures {
 
     /// Takes a partition over and starts its router. Returns the offset from which to fetch: somewhat before the
     /// checkpoint, so that the dedupe window is filled from the log.
-    /// None if the engine is asked to end before the database answers.
+    /// None if the engine is asked to end before the database answers, or if the claim panicked: then the partition has a
+    /// dead tenure, which is begun anew like any other.
     pub fn begin(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Option<i64> {
         let _aside = self.links.controls.turn_to(Work::Claiming(partition));
+        // A panic must not leave a callback of librdkafka before its partitions are assigned: the group would wait for ever.
+        let begun = catch_unwind(AssertUnwindSafe(|| self.try_begin(consumer, partition)));
+        begun.unwrap_or_else(|_| {
+            self.stillborn(partition);
+            None
+        })
+    }
+
+    /// A tenure that died before it began.
+    fn stillborn(&self, partition: i32) {
+        let progress = self.lock().get(&partition).map(|before| Arc::clone(&before.progress));
+        let running = Running {
+            epoch: STILLBORN,
+            began: Instant::now(),
+            inbox: None,
+            questions: mpsc::channel(1).0,
+            progress: progress.unwrap_or_else(|| Arc::new(Progress::starting_at(0))),
+        };
+        self.lock().insert(partition, running);
+        let ended = Ended::panicked(panics::last_message());
+        // The poll thread is gone only when everything ends.
+        let _ = self.ends.0.send(TenureEnded::new(partition, STILLBORN, ended));
+    }
+
+    fn try_begin(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Option<i64> {
         let tenure = self.links.runtime.block_on(self.claim(partition))?;
         let tenure = self.reconcile(consumer, partition, tenure);
         let title = Title {
@@ -173,20 +174,20 @@ impl Tenures {
     async fn claim(&self, partition: i32) -> Option<Tenure> {
         let mut wait = Patience::default();
         while !self.links.controls.is_stopping() {
-            let claimed = match self.links.database.get().await {
-                Ok(mut connection) => {
-                    schema::checkpoint::claim(&mut connection, &self.config.group, &self.config.topic, partition)
-                        .await
-                        .map_err(|error| error.to_string())
-                }
-                Err(error) => Err(error.to_string()),
-            };
-            match claimed {
+            match self.try_claim(partition).await {
                 Ok(tenure) => return Some(tenure),
                 Err(error) => wait.after(&error, "cannot claim a partition, will try again").await,
             }
         }
         None
+    }
+
+    async fn try_claim(&self, partition: i32) -> Result<Tenure, String> {
+        failpoint::pass(Point::Assign).await.map_err(|struck| struck.to_string())?;
+        let mut connection = self.links.database.get().await.map_err(|error| error.to_string())?;
+        let (group, topic) = (&self.config.group, &self.config.topic);
+        let claimed = schema::checkpoint::claim(&mut connection, group, topic, partition).await;
+        claimed.map_err(|error| error.to_string())
     }
 
     /// A log that ends before our checkpoint is not the log that we read: the difference is recorded as a gap (G7)
@@ -231,6 +232,7 @@ impl Tenures {
         let (questions, asked) = mpsc::channel(QUESTIONS);
         let (partition, epoch) = (title.partition, title.epoch);
         let progress = Arc::new(Progress::starting_at(title.next_offset));
+        let convicts = self.convicts(partition, title.next_offset);
         tracing::info!(partition, epoch, next_offset = title.next_offset, "tenure begins");
         let turn = usize::try_from(partition).unwrap_or(0) % self.links.arbiters.len().max(1);
         let (config, links, tell) = (Arc::clone(&self.config), self.links.clone(), self.ends.0.clone());
@@ -238,17 +240,15 @@ impl Tenures {
             Running { epoch, began: Instant::now(), inbox: Some(inbox), questions, progress: Arc::clone(&progress) };
         self.lock().insert(partition, running);
         let life = async move {
-            let Links { database, flusher, chronicle, .. } = links;
-            let router = PartitionRouter::new(title, Means { config, database, flusher, progress, chronicle });
+            let Links { database, flusher, tree, .. } = links;
+            let router = PartitionRouter::new(title, Means { config, database, flusher, progress, tree, convicts });
             let ended = AssertUnwindSafe(router.run(records, asked)).catch_unwind().await;
-            let (reason, words) = exit_reason(partition, ended);
             // The poll thread is gone only when everything ends.
-            let _ = tell.send(TenureEnded { partition, epoch, reason, words });
+            let _ = tell.send(how_it_ended(partition, epoch, ended));
         };
         let spawned = self.links.arbiters.get(turn).is_some_and(|arbiter| arbiter.spawn(life));
         if !spawned {
-            let words = "its arbiter has ended".to_owned();
-            let _ = self.ends.0.send(TenureEnded { partition, epoch, reason: ExitReason::Failed, words });
+            let _ = self.ends.0.send(TenureEnded::new(partition, epoch, Ended::failed("its arbiter has ended")));
         }
     }
 
@@ -260,30 +260,79 @@ impl Tenures {
             let mut running = self.lock();
             if let Some(tenure) = running.get_mut(&end.partition).filter(|tenure| tenure.epoch == end.epoch) {
                 tenure.inbox = None;
-                dead.push(end);
+                drop(running);
+                dead.push(self.learn(end));
             }
         }
         dead
     }
 
-    /// Whether this partition's tenure has died and waits for its restart.
-    pub fn is_dead(&self, partition: i32) -> bool {
-        self.lock().get(&partition).is_some_and(|running| running.inbox.is_none())
+    /// Keeps what a tenure has learned for the next one. If that is no progress, the tenure has failed like any other.
+    fn learn(&self, mut end: TenureEnded) -> TenureEnded {
+        let mut convicts = self.convicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !end.convictions.is_empty() && !convicts.entry(end.partition).or_default().add(take(&mut end.convictions)) {
+            end.reason = ExitReason::Failed;
+        }
+        end
+    }
+
+    fn convicts(&self, partition: i32, next_offset: i64) -> Convicts {
+        let mut all = self.convicts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = all.remove(&partition) else { return Convicts::default() };
+        let known = Convicts::from_offset(known.all(), next_offset);
+        all.insert(partition, known.clone());
+        known
+    }
+
+    /// Whether this partition's tenure is alive, or waits for its restart; none if the partition is not ours.
+    pub fn is_alive(&self, partition: i32) -> Option<bool> {
+        self.lock().get(&partition).map(|running| running.inbox.is_some())
     }
 
     /// Ends the tenures of these partitions, or all, each with a last flush.
     pub fn end(&self, partitions: Option<&[i32]>) {
         let _aside = self.links.controls.turn_to(Work::EndingTenures);
-        let ours: Vec<i32> = self.lock().keys().copied().collect();
+        // As at the beginning: whatever happens here, librdkafka must get its partitions back.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            failpoint::hit(Point::Revoke);
+            let patience = if partitions.is_some() { LAST_FLUSH } else { VERY_LAST_FLUSH };
+            self.await_ends(self.take_out(partitions), patience);
+        }));
+        if ended.is_err() {
+            let words = panics::last_message();
+            tracing::error!(words, "the end of tenures was not waited for; the fence protects their next owners");
+            drop(self.take_out(partitions));
+        }
+    }
+
+    /// Ends all tenures, each with a last flush, but keeps their places: their partitions are still ours. Returns those.
+    pub fn retire(&self) -> Vec<i32> {
+        let _aside = self.links.controls.turn_to(Work::EndingTenures);
         let mut awaited = HashMap::new();
-        for partition in partitions.unwrap_or(&ours) {
-            if let Some(running) = self.lock().remove(partition)
-                && running.inbox.is_some()
-            {
+        let mut retired = Vec::new();
+        for (partition, running) in self.lock().iter_mut() {
+            retired.push(*partition);
+            if running.inbox.take().is_some() {
                 awaited.insert(*partition, running.epoch);
             }
         }
-        let deadline = Instant::now() + LAST_FLUSH;
+        self.await_ends(awaited, LAST_FLUSH);
+        retired
+    }
+
+    /// (partition, epoch) of those that were alive.
+    fn take_out(&self, partitions: Option<&[i32]>) -> HashMap<i32, i64> {
+        let mut running = self.lock();
+        let ours: Vec<i32> = running.keys().copied().collect();
+        let out = partitions.unwrap_or(&ours).iter().filter_map(|partition| {
+            let out = running.remove(partition)?;
+            out.inbox.is_some().then_some((*partition, out.epoch))
+        });
+        out.collect()
+    }
+
+    fn await_ends(&self, mut awaited: HashMap<i32, i64>, patience: Duration) {
+        let deadline = Instant::now() + patience;
         let ends = self.ends.1.lock().unwrap_or_else(PoisonError::into_inner);
         let mut others = Vec::new();
         while !awaited.is_empty() {
@@ -301,53 +350,9 @@ impl Tenures {
             tracing::warn!(partition, "the last flush took too long; the fence protects the next owner");
         }
     }
-
-    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
-        for mut element in partitions.elements() {
-            let Some(from) = self.begin(consumer, element.partition()) else { continue };
-            if let Err(error) = element.set_offset(Offset::Offset(from)) {
-                tracing::error!(partition = element.partition(), %error, "cannot set the start offset");
-            }
-        }
-    }
 }
 
 fn mailbox(inbox: &mpsc::Sender<RecordBatch>) -> Mailbox {
     let capacity = inbox.max_capacity();
     Mailbox { waiting: capacity.saturating_sub(inbox.capacity()), capacity }
-}
-
-fn exit_reason(partition: i32, ended: std::thread::Result<Result<(), TenureError>>) -> (ExitReason, String) {
-    match ended {
-        Ok(Ok(())) => (ExitReason::Finished, String::new()),
-        Ok(Err(error @ TenureError::Refused(_))) => {
-            tracing::warn!(partition, %error, "the partition has another owner");
-            (ExitReason::Revoked, error.to_string())
-        }
-        Ok(Err(error)) => {
-            tracing::error!(partition, %error, "a tenure failed");
-            (ExitReason::Failed, error.to_string())
-        }
-        Err(_) => (ExitReason::Panicked, panics::last_message()),
-    }
-}
-
-impl ClientContext for Tenures {
-    fn error(&self, error: KafkaError, reason: &str) {
-        // The poll thread says it once, with what follows from it.
-        tracing::debug!(%error, reason, "librdkafka reports an error");
-    }
-}
-
-impl ConsumerContext for Tenures {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(partitions) => self.assign(consumer, partitions),
-            Rebalance::Revoke(partitions) => {
-                let revoked: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
-                self.end(Some(&revoked));
-            }
-            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
-        }
-    }
 }

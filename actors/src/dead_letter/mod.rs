@@ -2,17 +2,25 @@
 //!
 //! Header names are those of Kafka Connect (KIP-298), so that tools which know them show ours.
 
+use crate::failpoint::{self, Point};
+use crate::flusher::desk::Desk;
 use crate::flusher::retry::Patience;
+use crate::supervision::child::Ended;
+use crate::supervision::chronicle::Alive;
+use crate::supervision::guardian::{Guardian, Tree};
+use crate::supervision::kind::{ActorId, Kind};
+use crate::supervision::restart::Verdict;
 use futures_util::future::join_all;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::util::Timeout;
 use schema::names::{self, KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADER};
 use schema::trace::TraceParent;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// Letters that wait for their acknowledgements side by side: one after the other, each would cost a flush a round trip.
 const TOGETHER: usize = 1_000;
@@ -32,7 +40,7 @@ pub struct DeadLetter {
     pub is_command: bool,
     /// How often it had been taken back before.
     pub retries: u32,
-    /// `decode`, `incident`, `project`, `quarantine` or `index`.
+    /// `decode`, `incident`, `project`, `quarantine`, `flush` or, of the search index, `index`.
     pub stage: &'static str,
     /// A sentence: the parser's, or the panic's message.
     pub reason: String,
@@ -40,30 +48,53 @@ pub struct DeadLetter {
     pub trace: Option<TraceParent>,
 }
 
-/// The way to the dead-letter topic.
-#[derive(Clone)]
-pub struct DeadLetterProducer {
-    producer: FutureProducer,
+/// The way to the dead-letter topic. It outlives its producers: one that is broken for good (librdkafka's fatal errors)
+/// is replaced, as often as the restart policy allows.
+pub struct DeadLetterWriter {
+    kafka: ClientConfig,
     origin: Arc<str>,
     topic: Arc<str>,
     group: Arc<str>,
+    desk: Arc<Desk>,
+    life: Mutex<Life>,
+    _alive: Alive,
 }
 
-impl std::fmt::Debug for DeadLetterProducer {
+struct Life {
+    guardian: Guardian,
+    producer: FutureProducer,
+    /// Producers before this one.
+    number: u64,
+    /// How the last one ended, once there will be no other.
+    ended: Option<Ended>,
+}
+
+impl std::fmt::Debug for DeadLetterWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DeadLetterProducer").field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("DeadLetterWriter").field("topic", &self.topic).finish_non_exhaustive()
     }
 }
 
-impl DeadLetterProducer {
+/// Why one try failed.
+enum Failure {
+    /// The next one may not.
+    Passing(String),
+    /// This producer will never send anything again.
+    Broken(String),
+}
+
+impl DeadLetterWriter {
     /// Connects when the first letter is sent. `origin` is the topic that the records come from.
     ///
     /// # Errors
     /// librdkafka's, for settings that it does not know.
-    pub fn new(mut kafka: ClientConfig, origin: &str, topic: &str) -> KafkaResult<Self> {
+    pub fn new(mut kafka: ClientConfig, origin: &str, topic: &str, desk: Arc<Desk>, tree: &Tree) -> KafkaResult<Self> {
         kafka.set("enable.idempotence", "true").set("message.timeout.ms", "10000");
+        let (guardian, producer) = (tree.guard(ActorId::DeadLetters), kafka.create()?);
+        let life = Mutex::new(Life { guardian, producer, number: 0, ended: None });
+        let _alive = tree.chronicle.birth(Kind::DeadLetterWriter);
         let group = names::ENGINE_GROUP.into();
-        Ok(Self { producer: kafka.create()?, origin: origin.into(), topic: topic.into(), group })
+        Ok(Self { kafka, origin: origin.into(), topic: topic.into(), group, desk, life, _alive })
     }
 
     /// The same, on behalf of another consumer group than the engine's.
@@ -74,27 +105,84 @@ impl DeadLetterProducer {
 
     /// Sends all and tries each again until it is acknowledged. They are handed over in order; one that must be tried
     /// again may come to stand behind later ones.
-    pub async fn send(&self, letters: &[DeadLetter]) {
+    ///
+    /// # Errors
+    /// How its last producer ended: there will be no other.
+    pub async fn send(&self, letters: &[DeadLetter]) -> Result<(), Ended> {
         for together in letters.chunks(TOGETHER) {
-            join_all(together.iter().map(|letter| self.send_until_taken(letter))).await;
+            let _waiting = self.desk.letters_wait(together.len());
+            let sent = join_all(together.iter().map(|letter| self.send_until_taken(letter))).await;
+            sent.into_iter().collect::<Result<(), Ended>>()?;
         }
+        Ok(())
     }
 
-    async fn send_until_taken(&self, letter: &DeadLetter) {
+    async fn send_until_taken(&self, letter: &DeadLetter) -> Result<(), Ended> {
         let mut wait = Patience::default();
-        while let Err(error) = self.send_once(letter).await {
-            wait.after(&error, "a dead letter was not taken, will try again").await;
+        loop {
+            let (producer, number) = self.producer().await?;
+            match self.send_once(&producer, letter).await {
+                Ok(()) => {
+                    self.desk.letter_sent();
+                    return Ok(());
+                }
+                Err(Failure::Passing(error)) => {
+                    self.desk.letter_failed(&error);
+                    wait.after(&error, "a dead letter was not taken, will try again").await;
+                }
+                Err(Failure::Broken(error)) => {
+                    self.desk.letter_failed(&error);
+                    self.replace(number, &error).await;
+                }
+            }
         }
     }
 
-    async fn send_once(&self, letter: &DeadLetter) -> Result<(), String> {
+    async fn producer(&self) -> Result<(FutureProducer, u64), Ended> {
+        let life = self.life.lock().await;
+        match &life.ended {
+            Some(ended) => Err(ended.clone()),
+            None => Ok((life.producer.clone(), life.number)),
+        }
+    }
+
+    /// A new producer in place of this one, after a wait in which nobody sends. Of all that notice the same death, only
+    /// the first one acts.
+    async fn replace(&self, number: u64, error: &str) {
+        let mut life = self.life.lock().await;
+        let mut ended = Ended::failed(error);
+        while life.number == number && life.ended.is_none() {
+            match life.guardian.died(&ended) {
+                Verdict::RestartAfter(wait) => tokio::time::sleep(wait).await,
+                Verdict::Escalate => {
+                    life.ended = Some(Ended { words: format!("no dead letter can be sent: {}", ended.words), ..ended });
+                    return;
+                }
+            }
+            match self.kafka.create() {
+                Ok(producer) => {
+                    life.producer = producer;
+                    life.number = life.number.saturating_add(1);
+                }
+                Err(error) => ended = Ended::failed(error.to_string()),
+            }
+        }
+    }
+
+    async fn send_once(&self, producer: &FutureProducer, letter: &DeadLetter) -> Result<(), Failure> {
+        failpoint::pass(Point::DeadLetter).await.map_err(|struck| Failure::Broken(struck.to_string()))?;
         let record = FutureRecord::to(&self.topic).key(&letter.key).payload(&letter.payload).headers(headers(
             letter,
             &self.origin,
             &self.group,
         ));
-        let sent = self.producer.send(record, Timeout::After(Duration::from_secs(10))).await;
-        sent.map(drop).map_err(|(error, _)| error.to_string())
+        let Err((error, _)) = producer.send(record, Timeout::After(Duration::from_secs(10))).await else {
+            return Ok(());
+        };
+        match producer.client().fatal_error() {
+            Some((_, words)) => Err(Failure::Broken(words)),
+            None => Err(Failure::Passing(error.to_string())),
+        }
     }
 }
 

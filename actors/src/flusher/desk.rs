@@ -15,6 +15,29 @@ struct Books {
     durable: u64,
     refused: u64,
     last_durable: Option<Instant>,
+    letters: Letters,
+}
+
+/// How the dead letters fare.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Letters {
+    /// Handed over and not acknowledged.
+    pub waiting: usize,
+    /// Acknowledged.
+    pub sent: u64,
+    /// The last error, until a letter is acknowledged again.
+    pub failing: Option<String>,
+}
+
+/// Letters that wait; they do no longer when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a>(&'a Desk, usize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut books = self.0.lock();
+        books.letters.waiting = books.letters.waiting.saturating_sub(self.1);
+    }
 }
 
 #[derive(Debug)]
@@ -56,6 +79,27 @@ impl Desk {
         books.next = number.wrapping_add(1);
         books.under_way.insert(number, Flushing { began: Instant::now(), failures: 0, last_error: String::new() });
         Entry { desk: Arc::clone(self), number }
+    }
+
+    /// So many dead letters wait for their acknowledgements, until the answer is dropped.
+    pub(crate) fn letters_wait(&self, letters: usize) -> Waiting<'_> {
+        let mut books = self.lock();
+        books.letters.waiting = books.letters.waiting.saturating_add(letters);
+        Waiting(self, letters)
+    }
+
+    pub(crate) fn letter_sent(&self) {
+        let letters = &mut self.lock().letters;
+        (letters.sent, letters.failing) = (letters.sent.saturating_add(1), None);
+    }
+
+    pub(crate) fn letter_failed(&self, error: &str) {
+        self.lock().letters.failing = Some(error.to_owned());
+    }
+
+    /// How the dead letters fare now.
+    pub fn letters(&self) -> Letters {
+        self.lock().letters.clone()
     }
 
     /// What lies there now.
@@ -124,5 +168,16 @@ mod tests {
         let glance = desk.glance();
         assert_eq!((glance.under_way, glance.durable, glance.refused), (0, 1, 1));
         assert!(glance.oldest.is_none() && glance.failing.is_none() && glance.since_durable.is_some());
+    }
+
+    #[test]
+    fn dead_letters_wait_until_they_are_given_up_or_acknowledged() {
+        let desk = Desk::default();
+        let waiting = desk.letters_wait(3);
+        desk.letter_failed("away");
+        assert_eq!(desk.letters(), Letters { waiting: 3, sent: 0, failing: Some("away".to_owned()) });
+        desk.letter_sent();
+        drop(waiting);
+        assert_eq!(desk.letters(), Letters { waiting: 0, sent: 1, failing: None });
     }
 }

@@ -5,6 +5,7 @@ use super::messages::{Portrait, Record, Snapshot};
 use super::state::{IncidentState, Occurrence, Opening};
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::decode::{Shown, decode_event, text_of, without_nul};
+use crate::failpoint::{self, Point};
 use crate::supervision::mail::{Apply, Birth, Describe, Leave, Placed, TakeSnapshot};
 use actix::{Actor, ActorContext, Context, Handler};
 use schema::envelope::Envelope;
@@ -62,7 +63,7 @@ impl IncidentActor {
     }
 
     fn count(&mut self, batch: &Arc<RecordBatch>, index: usize, occurrence: Occurrence, overflow: Option<&str>) {
-        crate::failpoint::count(batch.payload(index));
+        failpoint::count(batch.payload(index));
         let place = &self.place;
         let ordinal = self.state.apply(occurrence, || {
             let opening = opening(batch.payload(index), place, occurrence);
@@ -201,6 +202,7 @@ impl Handler<TakeSnapshot<Snapshot>> for IncidentActor {
     type Result = ();
 
     fn handle(&mut self, question: TakeSnapshot<Snapshot>, _: &mut Self::Context) {
+        failpoint::hit(Point::Snapshot);
         let samples = self.take_samples(question.is_pressed);
         // A router that is gone has no use for the answer.
         let _ = question.reply.send(Snapshot { changes: self.state.take_changes(), samples });

@@ -1,14 +1,16 @@
 //! The indexer of one partition: takes batches, has them stored, goes on only when every record of them is settled.
 
 use super::config::IndexerConfig;
+use super::meters::IndexMeters;
 use super::portion::{Bounds, Portion, Settled, Throttle};
 use super::progress::{Progress, Step};
 use super::refresher::Refresher;
 use crate::consumer::batch::RecordBatch;
-use crate::dead_letter::{DeadLetter, DeadLetterProducer};
+use crate::dead_letter::{DeadLetter, DeadLetterWriter};
 use crate::flusher::lateness;
 use crate::flusher::retry::Patience;
-use crate::metrics::{IndexMeters, buried};
+use crate::metrics::buried;
+use crate::supervision::child::Ended;
 use crate::supervision::chronicle::Alive;
 use schema::search::{ItemOutcome, SearchError, SearchIndex};
 use std::sync::Arc;
@@ -23,12 +25,17 @@ pub const STAGE: &str = "index";
 pub(crate) struct Means {
     pub config: Arc<IndexerConfig>,
     pub index: Arc<dyn SearchIndex>,
-    pub dead_letters: DeadLetterProducer,
+    pub dead_letters: Arc<DeadLetterWriter>,
     pub refresher: Refresher,
 }
 
-/// It was asked to end before everything was settled; the next owner does the rest.
-struct Ended;
+/// Why an indexer ends before everything is settled; the next owner, or its next life, does the rest.
+enum Halt {
+    /// It was asked to.
+    Asked,
+    /// It cannot go on.
+    Failed(Ended),
+}
 
 /// One assigned partition's indexer.
 pub(crate) struct Indexer {
@@ -56,20 +63,27 @@ impl Indexer {
     }
 
     /// Until its inbox closes.
-    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<RecordBatch>) {
-        if self.prepare().await.is_err() {
-            return;
-        }
-        self.progress.enter(Step::Waiting);
-        while let Some(batch) = inbox.recv().await {
-            if self.take(&batch).await.is_err() {
-                return;
-            }
-            self.progress.enter(Step::Waiting);
+    ///
+    /// # Errors
+    /// What it cannot go on from.
+    pub(crate) async fn run(mut self, inbox: mpsc::Receiver<RecordBatch>) -> Result<(), Ended> {
+        match self.live(inbox).await {
+            Ok(()) | Err(Halt::Asked) => Ok(()),
+            Err(Halt::Failed(ended)) => Err(ended),
         }
     }
 
-    async fn prepare(&mut self) -> Result<(), Ended> {
+    async fn live(&mut self, mut inbox: mpsc::Receiver<RecordBatch>) -> Result<(), Halt> {
+        self.prepare().await?;
+        self.progress.enter(Step::Waiting);
+        while let Some(batch) = inbox.recv().await {
+            self.take(&batch).await?;
+            self.progress.enter(Step::Waiting);
+        }
+        Ok(())
+    }
+
+    async fn prepare(&mut self) -> Result<(), Halt> {
         let mut wait = Patience::default();
         let index = Arc::clone(&self.means.index);
         loop {
@@ -83,7 +97,7 @@ impl Indexer {
         Ok(())
     }
 
-    async fn take(&mut self, batch: &RecordBatch) -> Result<(), Ended> {
+    async fn take(&mut self, batch: &RecordBatch) -> Result<(), Halt> {
         self.note_gap(batch);
         let bounds = Bounds { records: self.means.config.bulk_records, bytes: self.means.config.bulk_bytes };
         let mut from = 0;
@@ -112,12 +126,12 @@ impl Indexer {
     }
 
     /// Sends the portion's events until each is stored, was there, or lies in the dead letters.
-    async fn settle(&mut self, batch: &RecordBatch, mut portion: Portion) -> Result<(), Ended> {
+    async fn settle(&mut self, batch: &RecordBatch, mut portion: Portion) -> Result<(), Halt> {
         let newest = portion.events.last().map(|event| event.received_at);
         let mut wait = Patience::default();
         while !portion.events.is_empty() {
             if *self.ending.borrow() {
-                return Err(Ended);
+                return Err(Halt::Asked);
             }
             let sent = self.throttle.now().min(portion.events.len());
             match self.store(&portion, sent).await {
@@ -161,7 +175,7 @@ impl Indexer {
     }
 
     /// What the index refuses goes to the dead letters before the offset goes on.
-    async fn bury(&mut self, batch: &RecordBatch, settled: &Settled) -> Result<(), Ended> {
+    async fn bury(&mut self, batch: &RecordBatch, settled: &Settled) -> Result<(), Halt> {
         if settled.refused.is_empty() {
             return Ok(());
         }
@@ -170,9 +184,9 @@ impl Indexer {
             settled.refused.iter().filter_map(|(place, why)| self.letter(batch, *place, why)).collect();
         tracing::warn!(partition = self.partition, events = letters.len(), "the index refuses events");
         tokio::select! {
-            () = self.means.dead_letters.send(&letters) => {}
+            sent = self.means.dead_letters.send(&letters) => sent.map_err(Halt::Failed)?,
             // Its sender is gone only when everything is.
-            _ = self.ending.wait_for(|ending| *ending) => return Err(Ended),
+            _ = self.ending.wait_for(|ending| *ending) => return Err(Halt::Asked),
         }
         buried(&letters);
         Ok(())
@@ -193,13 +207,13 @@ impl Indexer {
         })
     }
 
-    async fn back_off(&mut self, wait: &mut Patience, why: &str) -> Result<(), Ended> {
+    async fn back_off(&mut self, wait: &mut Patience, why: &str) -> Result<(), Halt> {
         self.throttle.failed();
         self.progress.failed(why);
         self.progress.enter(Step::BackingOff);
         tokio::select! {
             () = wait.after(why, "the search index does not take events, will try again") => Ok(()),
-            _ = self.ending.wait_for(|ending| *ending) => Err(Ended),
+            _ = self.ending.wait_for(|ending| *ending) => Err(Halt::Asked),
         }
     }
 }

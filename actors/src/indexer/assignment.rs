@@ -4,8 +4,8 @@ use super::actor::{Indexer, Means};
 use super::progress::Progress;
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::controls::{Controls, Work};
-use crate::supervision::child::ExitReason;
-use crate::supervision::chronicle::Chronicle;
+use crate::supervision::child::Ended;
+use crate::supervision::guardian::Tree;
 use crate::supervision::kind::Kind;
 use crate::supervision::panics;
 use crate::supervision::view::Mailbox;
@@ -34,10 +34,8 @@ const WAITING: usize = 1;
 pub struct IndexerEnded {
     /// Its partition.
     pub partition: i32,
-    /// Why.
-    pub reason: ExitReason,
-    /// What there is to say about it.
-    pub words: String,
+    /// Of what; none if it ended in order.
+    pub ended: Option<Ended>,
     serial: u64,
 }
 
@@ -70,7 +68,7 @@ pub struct IndexerGlance {
 pub(crate) struct Links {
     pub arbiter: ArbiterHandle,
     pub controls: Arc<Controls>,
-    pub chronicle: Arc<Chronicle>,
+    pub tree: Tree,
 }
 
 /// Starts an indexer for each partition assigned and ends it when the partition is revoked.
@@ -111,8 +109,8 @@ impl Assignment {
         all
     }
 
-    pub(crate) fn chronicle(&self) -> &Arc<Chronicle> {
-        &self.links.chronicle
+    pub(crate) fn tree(&self) -> &Tree {
+        &self.links.tree
     }
 
     fn lock(&self) -> MutexGuard<'_, (u64, HashMap<i32, Running>)> {
@@ -134,21 +132,18 @@ impl Assignment {
             running.1.insert(partition, life);
             serial
         };
-        let alive = self.links.chronicle.birth(Kind::Indexer);
+        let alive = self.links.tree.chronicle.birth(Kind::Indexer);
         let indexer = Indexer::new(partition, self.means.clone(), progress, (is_ending, alive));
         let tell = self.ends.0.clone();
         let life = async move {
             let ended = AssertUnwindSafe(indexer.run(records)).catch_unwind().await;
-            let (reason, words) = match ended {
-                Ok(()) => (ExitReason::Finished, String::new()),
-                Err(_) => (ExitReason::Panicked, panics::last_message()),
-            };
+            let ended = ended.unwrap_or_else(|_| Err(Ended::panicked(panics::last_message())));
             // The poll thread is gone only when everything ends.
-            let _ = tell.send(IndexerEnded { partition, reason, words, serial });
+            let _ = tell.send(IndexerEnded { partition, ended: ended.err(), serial });
         };
         if !self.links.arbiter.spawn(life) {
-            let words = "its arbiter has ended".to_owned();
-            let _ = self.ends.0.send(IndexerEnded { partition, reason: ExitReason::Failed, words, serial });
+            let ended = Some(Ended::failed("its arbiter has ended"));
+            let _ = self.ends.0.send(IndexerEnded { partition, ended, serial });
         }
     }
 

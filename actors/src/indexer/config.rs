@@ -1,6 +1,7 @@
 //! What the indexers can be told.
 
-use crate::supervision::restart::RestartPolicy;
+use crate::supervision::kind::Kind;
+use crate::supervision::plan::Plan;
 use std::time::Duration;
 
 /// Sizes of the indexers; the default is what is tested.
@@ -24,10 +25,17 @@ pub struct IndexerConfig {
     pub bulk_bytes: usize,
     /// At least so long between two refreshes of the index.
     pub refresh_every: Duration,
-    /// How soon an indexer that failed begins anew. A spent budget only makes it wait longest: search takes no other part down.
-    pub restart: RestartPolicy,
+    /// What is done when an indexer dies: it always begins anew, since search takes no other part down.
+    pub plan: Plan,
     /// Further settings of the consumer, by librdkafka's names.
     pub consumer_settings: Vec<(String, String)>,
+}
+
+/// Beside the indexers, which are guests by the plan, their way to the dead letters must never end either.
+fn guests() -> Plan {
+    let plan = Plan::default();
+    let policy = plan.of(Kind::Indexer).policy;
+    plan.with(Kind::DeadLetterWriter, policy)
 }
 
 impl Default for IndexerConfig {
@@ -42,7 +50,7 @@ impl Default for IndexerConfig {
             bulk_records: 2_500,
             bulk_bytes: 4 << 20,
             refresh_every: Duration::from_secs(1),
-            restart: RestartPolicy::default(),
+            plan: guests(),
             consumer_settings: Vec::new(),
         }
     }

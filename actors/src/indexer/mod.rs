@@ -12,6 +12,7 @@
 pub mod actor;
 pub mod assignment;
 pub mod config;
+pub(crate) mod meters;
 pub mod poll_thread;
 mod portion;
 pub mod progress;

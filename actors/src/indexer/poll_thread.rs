@@ -1,13 +1,15 @@
 //! The one blocking thread that touches the indexers' consumer.
 
-use super::assignment::{Assignment, IndexerEnded, IndexerGlance};
+use super::assignment::{Assignment, IndexerGlance};
 use super::config::IndexerConfig;
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::controls::Controls;
 use crate::consumer::poll_thread::labels;
-use crate::supervision::chronicle::{Alive, Death};
+use crate::supervision::child::Ended;
+use crate::supervision::chronicle::Alive;
+use crate::supervision::guardian::Guardian;
 use crate::supervision::kind::{ActorId, Kind};
-use crate::supervision::restart::{RestartBudget, Verdict};
+use crate::supervision::restart::Verdict;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
@@ -40,11 +42,10 @@ pub(crate) struct IndexPollThread {
     config: Arc<IndexerConfig>,
     controls: Arc<Controls>,
     held: HashMap<i32, Held>,
-    budgets: HashMap<i32, RestartBudget>,
+    guardians: HashMap<i32, Guardian>,
     restarts: HashMap<i32, Instant>,
     committed: HashMap<i32, i64>,
     errors: Vec<Option<RDKafkaErrorCode>>,
-    born: Instant,
     next_commit: Instant,
     _alive: Alive,
 }
@@ -57,16 +58,15 @@ impl IndexPollThread {
     ) -> Self {
         let now = Instant::now();
         Self {
-            _alive: consumer.context().chronicle().birth(Kind::IndexConsumer),
+            _alive: consumer.context().tree().chronicle.birth(Kind::IndexConsumer),
             consumer,
             config,
             controls,
             held: HashMap::new(),
-            budgets: HashMap::new(),
+            guardians: HashMap::new(),
             restarts: HashMap::new(),
             committed: HashMap::new(),
             errors: Vec::new(),
-            born: now,
             next_commit: now,
         }
     }
@@ -179,16 +179,16 @@ impl IndexPollThread {
     /// Decides what follows the death of an indexer: always a new one, at the latest after the longest delay.
     fn bury(&mut self) {
         for end in self.consumer.context().reap() {
-            let policy = self.config.restart;
-            let budget = self.budgets.entry(end.partition).or_insert_with(|| RestartBudget::new(policy));
-            let wait = match budget.died(self.born.elapsed(), rand::random()) {
+            let tree = self.consumer.context().tree();
+            let id = ActorId::Indexer(end.partition);
+            let longest = tree.plan.of(id.kind()).policy.longest_delay;
+            let guardian = self.guardians.entry(end.partition).or_insert_with(|| tree.guard(id));
+            let ended = end.ended.unwrap_or_else(|| Ended::failed("it ended though nobody had asked it to"));
+            let wait = match guardian.died(&ended) {
                 Verdict::RestartAfter(wait) => wait,
-                Verdict::Escalate => policy.longest_delay,
+                Verdict::Escalate => longest,
             };
-            crate::metrics::indexer_restarted(end.reason, 1);
-            tracing::error!(partition = end.partition, reason = ?end.reason, words = end.words, ?wait, "an indexer begins anew");
             self.restarts.insert(end.partition, Instant::now() + wait);
-            self.consumer.context().chronicle().indexer_died(entry(end, wait));
         }
     }
 
@@ -244,16 +244,4 @@ impl IndexPollThread {
 
 fn is_big(config: &IndexerConfig, batch: &RecordBatch) -> bool {
     batch.len() >= config.batch_records || batch.byte_len() >= config.batch_bytes
-}
-
-fn entry(end: IndexerEnded, wait: Duration) -> Death {
-    Death {
-        actor: ActorId::Indexer(end.partition).to_string(),
-        partition: end.partition,
-        reason: end.reason,
-        words: end.words,
-        offset: None,
-        restarts_after: Some(wait),
-        at: Instant::now(),
-    }
 }

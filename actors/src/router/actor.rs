@@ -6,30 +6,36 @@
 use super::admission::Rows;
 use super::barrier::{BarrierPolicy, Pressure};
 use super::book::Book;
+use super::convicts::Convicts;
 use super::cut::Gathered;
 use super::dedupe::DedupeWindow;
-use super::isolation::{Bases, Strikes};
+use super::flight::{InFlight, landed};
+use super::isolation::Bases;
 use super::nursery::{Child, Nursery};
 use super::quarantine::Quarantine;
 use super::report::Question;
 use super::sort::Sorter;
+use super::strikes::Strikes;
 use super::trace;
 use crate::config::{Database, EngineConfig};
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::progress::{Progress, Step};
-use crate::flusher::messages::{Flush, FlusherAddress};
+use crate::failpoint::{self, Point};
+use crate::flusher::door::{FlusherDoor, NoFlusher};
+use crate::flusher::messages::{Cut, Refusal};
 use crate::incident::actor::{IncidentActor, LogPlace};
 use crate::incident::messages::{Portrait as IncidentPortrait, Record, Snapshot};
 use crate::metrics::RouterMeters;
 use crate::project::actor::ProjectActor;
 use crate::project::messages::{Minutes, Observation, Portrait as ProjectPortrait};
 use crate::supervision::chronicle::{Alive, Chronicle};
+use crate::supervision::guardian::Tree;
 use crate::supervision::kind::Kind;
-use schema::flush::{CheckpointAdvance, Committed, FlushError, Guards};
+use schema::flush::{CheckpointAdvance, Guards};
 use schema::snapshot::{IncidentSnapshot, LogGap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 impl Child for IncidentActor {
     const ACTOR: Kind = Kind::IncidentActor;
@@ -50,15 +56,21 @@ impl Child for ProjectActor {
 /// Why a tenure ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum TenureError {
-    /// The fence.
+    /// The fence, or the database for what is in a flush.
     #[error(transparent)]
-    Refused(#[from] FlushError),
-    /// The Flusher is gone, and with it the answer to a flush.
-    #[error("the flusher died")]
+    Refused(#[from] Refusal),
+    /// Flusher after Flusher died with the same flush in hand.
+    #[error("flusher after flusher died of the same flush")]
     FlusherDied,
+    /// There will be none any more.
+    #[error(transparent)]
+    NoFlusher(#[from] NoFlusher),
     /// A child dies again and again, and not of one record.
     #[error("a child keeps dying: {0}")]
     ChildDies(String),
+    /// In tests only.
+    #[error(transparent)]
+    Struck(#[from] failpoint::Struck),
 }
 
 /// Spans that may wait for one cut.
@@ -86,19 +98,13 @@ pub struct Means {
     /// Where incidents are loaded from.
     pub database: Database,
     /// Where cuts go.
-    pub flusher: FlusherAddress,
+    pub flusher: FlusherDoor,
     /// Where the router writes down how far it is.
     pub progress: Arc<Progress>,
-    /// Where births and deaths are entered.
-    pub chronicle: Arc<Chronicle>,
-}
-
-/// A cut on its way to the database.
-pub(super) struct InFlight {
-    next_offset: i64,
-    pub(super) began: Instant,
-    answer: oneshot::Receiver<Result<Committed, FlushError>>,
-    spans: Vec<tracing::Span>,
+    /// Where births and deaths are entered, and what follows them.
+    pub tree: Tree,
+    /// What earlier tenures have learned.
+    pub convicts: Convicts,
 }
 
 /// The router of one partition.
@@ -107,7 +113,7 @@ pub struct PartitionRouter {
     pub(super) title: Title,
     pub(super) config: Arc<EngineConfig>,
     pub(super) database: Database,
-    flusher: FlusherAddress,
+    pub(super) flusher: FlusherDoor,
     pub(super) progress: Arc<Progress>,
     pub(super) chronicle: Arc<Chronicle>,
     place: Arc<LogPlace>,
@@ -129,12 +135,16 @@ pub struct PartitionRouter {
 impl PartitionRouter {
     /// A router that owns the partition from `title.next_offset` on.
     pub fn new(title: Title, means: Means) -> Self {
-        let Means { config, database, flusher, progress, chronicle } = means;
+        let Means { config, database, flusher, progress, tree, convicts } = means;
+        let chronicle = Arc::clone(&tree.chronicle);
+        let (quarantine, book) = (Quarantine::new(config.quarantine), Book::new(config.limits));
         let window = DedupeWindow::new(config.dedupe_records, config.dedupe_age_ms);
+        let mut sorter = Sorter::new(title.partition, window, quarantine, book);
+        sorter.convicts = convicts;
         Self {
             position: title.next_offset,
             place: Arc::new(LogPlace { topic: title.topic.to_string(), partition: title.partition }),
-            sorter: Sorter::new(title.partition, window, Quarantine::new(config.quarantine), Book::new(config.limits)),
+            sorter,
             meters: RouterMeters::of(title.partition),
             title,
             config,
@@ -146,7 +156,7 @@ impl PartitionRouter {
             _alive: chronicle.birth(Kind::PartitionRouter),
             chronicle,
             gathered: Gathered::default(),
-            strikes: Strikes::default(),
+            strikes: Strikes::new(&tree.plan),
             bases: Bases::default(),
             is_caught_up: false,
             in_flight: None,
@@ -172,7 +182,7 @@ impl PartitionRouter {
             let waits_for_pace = self.in_flight.is_none() && self.gathered.records > 0;
             tokio::select! {
                 biased;
-                landed = landed(&mut self.in_flight) => self.land(landed?).await,
+                landed = landed(&mut self.in_flight, &self.flusher) => self.land(landed?).await,
                 Some(question) = questions.recv() => self.answer(question),
                 batch = inbox.recv(), if has_room => match batch {
                     Some(batch) => self.route(batch).await?,
@@ -215,7 +225,7 @@ impl PartitionRouter {
     async fn route(&mut self, batch: RecordBatch) -> Result<(), TenureError> {
         self.is_caught_up = batch.caught_up;
         self.progress.enter(Step::Routing);
-        crate::failpoint::stall(&batch).await;
+        failpoint::stall(&batch).await;
         let batch = Arc::new(batch);
         let before = self.gathered.records;
         let mut later = Vec::new();
@@ -300,6 +310,7 @@ impl PartitionRouter {
         }
         self.progress.enter(Step::Cutting);
         let began = Instant::now();
+        failpoint::pass(Point::Cut).await?;
         let projects = self.project_answers().await?;
         let incidents = self.incident_answers().await?;
         self.meters.cut.record(began.elapsed());
@@ -308,18 +319,13 @@ impl PartitionRouter {
         let mut gathered = std::mem::take(&mut self.gathered);
         let (measures, spans) = (gathered.take_measures(), std::mem::take(&mut gathered.spans));
         let checkpoint = self.checkpoint(&gathered);
-        let next_offset = checkpoint.next_offset;
         let (quarantines, poison) = self.sorter.quarantine.take_changes();
         let guards = Guards { quarantines, poison, limits: self.sorter.book.take_changes() };
         let (batch, dead_letters) = gathered.into_batch(checkpoint, guards, incidents, projects);
-        let (reply, answer) = oneshot::channel();
         self.progress.set_flushing(true);
         self.progress.set_undurable(0);
-        self.flusher
-            .send(Flush { batch: Box::new(batch), measures, dead_letters, reply })
-            .await
-            .map_err(|_| TenureError::FlusherDied)?;
-        self.in_flight = Some(InFlight { next_offset, began, answer, spans });
+        let cut = Cut::new(batch, measures, dead_letters);
+        self.in_flight = Some(InFlight::launch(&self.flusher, cut, began, spans).await?);
         self.last_cut = began;
         Ok(())
     }
@@ -365,7 +371,7 @@ impl PartitionRouter {
     pub(super) async fn settle(&mut self) -> Result<(), TenureError> {
         while self.in_flight.is_some() {
             self.progress.enter(Step::Settling);
-            let flush = landed(&mut self.in_flight).await?;
+            let flush = landed(&mut self.in_flight, &self.flusher).await?;
             self.title.next_offset = flush.next_offset;
             self.last_cost = flush.began.elapsed();
             self.progress.set_flushing(false);
@@ -373,14 +379,4 @@ impl PartitionRouter {
         }
         Ok(())
     }
-}
-
-/// The flush in flight, once it is durable. Never, while none is: a branch of a select that waits.
-async fn landed(in_flight: &mut Option<InFlight>) -> Result<InFlight, TenureError> {
-    let Some(flush) = in_flight.as_mut() else { return std::future::pending().await };
-    let answer = (&mut flush.answer).await;
-    let flush = in_flight.take().ok_or(TenureError::FlusherDied)?;
-    answer.map_err(|_| TenureError::FlusherDied)??;
-    trace::durable(&flush.spans);
-    Ok(flush)
 }

@@ -6,6 +6,7 @@ use super::actor::PartitionRouter;
 use super::name::{Key, KeyRef};
 use super::sort::Sorted;
 use crate::consumer::progress::Step;
+use crate::failpoint::{self, Point};
 use crate::flusher::retry::Patience;
 use crate::incident::messages::Record;
 use hashbrown::HashMap;
@@ -118,13 +119,7 @@ impl PartitionRouter {
         self.progress.enter(Step::Waking);
         let mut wait = Patience::default();
         loop {
-            let loaded = match self.database.get().await {
-                Ok(mut connection) => schema::wake::newest_incidents(&mut connection, &projects, &fingerprints)
-                    .await
-                    .map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            match loaded {
+            match self.try_load(&projects, &fingerprints).await {
                 Ok(found) => {
                     let key = |project: &str, fingerprint: &str| -> Key { (project.into(), fingerprint.into()) };
                     let mut rows: Rows = keys.iter().map(|(project, print)| (key(project, print), None)).collect();
@@ -134,6 +129,13 @@ impl PartitionRouter {
                 Err(error) => wait.after(&error, "cannot load incidents, will try again").await,
             }
         }
+    }
+
+    async fn try_load(&self, projects: &[&str], fingerprints: &[&str]) -> Result<Vec<IncidentSnapshot>, String> {
+        failpoint::pass(Point::Wake).await.map_err(|struck| struck.to_string())?;
+        let mut connection = self.database.get().await.map_err(|error| error.to_string())?;
+        let loaded = schema::wake::newest_incidents(&mut connection, projects, fingerprints).await;
+        loaded.map_err(|error| error.to_string())
     }
 
     /// What an earlier owner of the partition decided, before the first record is routed.

@@ -34,3 +34,51 @@ where
         tokio::task::yield_now().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consumer::batch::RecordBatch;
+    use crate::project::actor::{MAILBOX, ProjectActor};
+    use crate::project::messages::Observation;
+    use crate::supervision::chronicle::Chronicle;
+    use crate::supervision::kind::Kind;
+    use crate::supervision::mail::{Birth, Life, TakeSnapshot};
+    use schema::event::EventType;
+    use schema::instrument::Histogram;
+    use smallvec::smallvec;
+    use tokio::sync::{mpsc, oneshot};
+
+    #[actix::test]
+    async fn a_full_box_makes_the_router_wait_and_holds_no_more_than_its_bound() {
+        let (deaths, _told) = mpsc::unbounded_channel();
+        let alive = Arc::new(Chronicle::default()).birth(Kind::ProjectActor);
+        let birth = Birth::new(Life { slot: 0, generation: 1 }, deaths, alive);
+        let address = ProjectActor::new("p".into(), birth).start();
+        let observation = |offset| Observation {
+            index: 0,
+            offset,
+            minute: 0,
+            event_type: EventType::Signup,
+            environment: "prod".into(),
+        };
+        let (batch, letters) = (Arc::new(RecordBatch::default()), 10 * MAILBOX);
+        let (full_box, mut most) = (Histogram::noop(), 0);
+        let mut sent = Vec::new();
+        for number in 0..letters {
+            let letter = Arc::new(Letter {
+                batch: Arc::clone(&batch),
+                records: smallvec![observation(i64::try_from(number).unwrap())],
+            });
+            assert!(send(&address, Arc::clone(&letter), &full_box).await);
+            sent.push(letter);
+            // A letter is held here and, until the child has taken it, in its box.
+            most = most.max(sent.iter().filter(|letter| Arc::strong_count(letter) > 1).count());
+        }
+        let (reply, answer) = oneshot::channel();
+        question(&address, TakeSnapshot { is_pressed: false, reply }).await;
+        let minutes = answer.await.unwrap();
+        assert_eq!(minutes.buckets.iter().map(|(_, events)| events).sum::<i64>(), i64::try_from(letters).unwrap());
+        assert!(most >= MAILBOX && most <= MAILBOX + 1, "{most} letters waited in a box for {MAILBOX}");
+    }
+}

@@ -4,11 +4,13 @@
 use super::actor::{PartitionRouter, TenureError};
 use super::quarantine::Kill;
 use super::sort::dead_letter;
+use super::strikes::Sentence;
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::decode::decode_event;
 use crate::incident::messages::{Record, Snapshot};
 use crate::metrics;
 use crate::project::messages::Minutes;
+use crate::supervision::child::ExitReason;
 use crate::supervision::kind::Kind;
 use crate::supervision::mail::{Death, Placed};
 use hashbrown::HashMap;
@@ -16,44 +18,6 @@ use schema::envelope::Envelope;
 use schema::fingerprint::overflow_fingerprint;
 use schema::snapshot::IncidentSnapshot;
 use std::sync::Arc;
-
-/// A record may kill a child once; an accident is not its fault.
-const LIVES: u32 = 2;
-/// Deaths that cannot be blamed on a record, before the tenure gives up on its memory.
-const UNEXPLAINED: u32 = 5;
-
-/// Who has killed how often.
-#[derive(Debug, Default)]
-pub(super) struct Strikes {
-    by_offset: HashMap<i64, u32>,
-    unexplained: u32,
-}
-
-impl Strikes {
-    /// Notes a death. The offset, if that record has now killed too often.
-    fn note(&mut self, death: &Death) -> Option<i64> {
-        let Some(offset) = death.offset else {
-            self.unexplained = self.unexplained.saturating_add(1);
-            return None;
-        };
-        let strikes = self.by_offset.entry(offset).or_insert(0);
-        *strikes = strikes.saturating_add(1);
-        (*strikes >= LIVES).then_some(offset)
-    }
-
-    fn check(&self, death: Option<&Death>) -> Result<(), TenureError> {
-        if self.unexplained < UNEXPLAINED {
-            return Ok(());
-        }
-        Err(TenureError::ChildDies(death.map_or_else(String::new, |death| death.message.clone())))
-    }
-
-    /// A cut contains everything before it: those records cannot come again.
-    fn forget(&mut self) {
-        self.by_offset.clear();
-        self.unexplained = 0;
-    }
-}
 
 /// Rows as of the last cut, of incidents that died lately: one that dies of record after record is built anew without
 /// asking the database, and without waiting for a flush.
@@ -89,17 +53,30 @@ impl Bases {
 }
 
 impl PartitionRouter {
+    /// Enters a child's death and does what its policy says. The offset, if a record has now killed too often.
+    async fn judge(&mut self, kind: Kind, death: &Death) -> Result<Option<i64>, TenureError> {
+        tracing::error!(partition = self.title.partition, ?kind, ?death, "a child died");
+        let sentence = self.strikes.note(kind, death.offset);
+        self.enter_death(kind, death, sentence.wait());
+        metrics::restarted(kind, ExitReason::Panicked);
+        match sentence {
+            Sentence::Pardon => Ok(None),
+            Sentence::Bury(offset) => Ok(Some(offset)),
+            Sentence::Wait(wait) => {
+                tokio::time::sleep(wait).await;
+                Ok(None)
+            }
+            Sentence::Escalate => Err(TenureError::ChildDies(death.message.clone())),
+        }
+    }
+
     /// Gives the incident in `slot` a new life, without the records that have killed it twice.
     pub(super) async fn revive_incident(&mut self, slot: usize) -> Result<(), TenureError> {
         loop {
             for death in self.incidents.take_deaths() {
-                tracing::error!(partition = self.title.partition, ?death, "an incident actor died");
-                self.enter_death(Kind::IncidentActor, &death);
-                metrics::restarts("incident", "panicked").increment(1);
-                if let Some(offset) = self.strikes.note(&death) {
+                if let Some(offset) = self.judge(Kind::IncidentActor, &death).await? {
                     self.bury_for_incident(&death, offset);
                 }
-                self.strikes.check(Some(&death))?;
             }
             let base = self.base(slot).await?;
             self.bear_incident(slot, base);
@@ -190,15 +167,11 @@ impl PartitionRouter {
     pub(super) async fn revive_project(&mut self, slot: usize) -> Result<(), TenureError> {
         loop {
             for death in self.projects.take_deaths() {
-                tracing::error!(partition = self.title.partition, ?death, "a project actor died");
-                self.enter_death(Kind::ProjectActor, &death);
-                metrics::restarts("project", "panicked").increment(1);
-                if let Some(offset) = self.strikes.note(&death)
+                if let Some(offset) = self.judge(Kind::ProjectActor, &death).await?
                     && let Some((batch, index)) = self.projects.remove_record(death.life.slot, offset)
                 {
                     self.bury_for_project(&death, offset, &batch, index).await?;
                 }
-                self.strikes.check(Some(&death))?;
             }
             self.bear_project(slot);
             if self.projects.repeat(slot).await {

@@ -68,6 +68,11 @@ pub(super) struct Name {
 }
 
 impl Name {
+    /// Whether it is the project's.
+    pub(super) fn is_of(&self, project: &str) -> bool {
+        *self.project == *project
+    }
+
     /// As it is written.
     pub(super) fn key(&self) -> Key {
         (Box::from(&*self.project), self.fingerprint.text())

@@ -164,6 +164,11 @@ impl<C: Child> Nursery<C> {
         self.residents.get(slot).map(|resident| resident.name.key())
     }
 
+    /// Whether the child in a slot is the project's.
+    pub fn belongs(&self, slot: usize, project: &str) -> bool {
+        self.residents.get(slot).is_some_and(|resident| resident.name.is_of(project))
+    }
+
     /// Starts the child of a slot, in a new life.
     pub fn bear(&mut self, slot: usize, make: impl FnOnce(Birth) -> C) {
         if let Some(resident) = self.residents.get_mut(slot) {

@@ -12,6 +12,7 @@ use crate::supervision::chronicle;
 use crate::supervision::kind::{ActorId, Kind};
 use crate::supervision::mail::Death;
 use crate::supervision::view::{Cursor, Selection};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,6 +31,8 @@ pub enum Question {
         incidents: Selection,
         /// Which projects to list.
         projects: Selection,
+        /// Whose; all if none.
+        only: Option<Arc<str>>,
         /// Where the answer goes.
         reply: oneshot::Sender<Report>,
     },
@@ -68,6 +71,8 @@ pub struct Residents {
     pub rows: Vec<Row>,
     /// Where those behind them begin.
     pub next: Option<Cursor>,
+    /// What is used of the restart budget that all of them share.
+    pub used: usize,
 }
 
 /// What is known of a child without asking it.
@@ -105,16 +110,22 @@ pub enum Portrait {
 
 impl PartitionRouter {
     /// Answers at once; nobody's patience is at stake but that of whoever asked.
-    pub(super) fn answer(&self, question: Question) {
+    pub(super) fn answer(&mut self, question: Question) {
         match question {
             // Whoever asked has lost patience.
             Question::Report { reply, .. } if reply.is_closed() => {}
-            Question::Report { incidents, projects, reply } => {
+            Question::Report { incidents, projects, only, reply } => {
                 let report = Report {
                     flush: self.in_flight.as_ref().map(|flush| flush.began.elapsed()),
                     last_cost: self.last_cost,
-                    incidents: residents(&self.incidents, incidents),
-                    projects: residents(&self.projects, projects),
+                    incidents: Residents {
+                        used: self.strikes.used(Kind::IncidentActor),
+                        ..residents(&self.incidents, incidents, only.as_deref())
+                    },
+                    projects: Residents {
+                        used: self.strikes.used(Kind::ProjectActor),
+                        ..residents(&self.projects, projects, only.as_deref())
+                    },
                 };
                 let _ = reply.send(report);
             }
@@ -130,7 +141,12 @@ impl PartitionRouter {
     }
 
     /// Enters a child's death into the chronicle.
-    pub(super) fn enter_death(&self, kind: Kind, death: &Death) {
+    pub(super) fn enter_death(
+        &self,
+        kind: Kind,
+        death: &Death,
+        (restarts_after, is_charged): (Option<Duration>, bool),
+    ) {
         let key = match kind {
             Kind::ProjectActor => self.projects.key(death.life.slot),
             _ => self.incidents.key(death.life.slot),
@@ -138,27 +154,35 @@ impl PartitionRouter {
         let Some((project, fingerprint)) = key else { return };
         let entry = chronicle::Death {
             actor: ActorId::child(kind, &project, &fingerprint).to_string(),
-            partition: self.title.partition,
+            partition: Some(self.title.partition),
             reason: ExitReason::Panicked,
             words: death.message.clone(),
             offset: death.offset,
-            restarts_after: Some(Duration::ZERO),
+            restarts_after,
+            is_charged,
             at: Instant::now(),
         };
-        self.chronicle.child_died(kind, entry);
+        self.chronicle.enter(kind, entry);
     }
 }
 
-fn residents<C: Child>(nursery: &Nursery<C>, ask: Selection) -> Residents {
+/// One question walks over all children, in place; nothing of it is kept.
+fn residents<C: Child>(nursery: &Nursery<C>, ask: Selection, only: Option<&str>) -> Residents {
+    let is_asked = |slot: usize| only.is_none_or(|only| nursery.belongs(slot, only));
+    let places = nursery.places(ask.order).filter(|place| is_asked(place.slot));
     let (page, has_more) = match ask.limit {
         0 => (Vec::new(), false),
-        limit => select(nursery.places(ask.order), ask.after, limit),
+        limit => select(places, ask.after, limit),
     };
     let last = page.last().filter(|_| has_more);
     Residents {
-        total: nursery.len(),
+        total: match only {
+            Some(_) => nursery.places(ask.order).filter(|place| is_asked(place.slot)).count(),
+            None => nursery.len(),
+        },
         next: last.map(|place| Cursor { order: ask.order, after: *place }),
         rows: page.iter().filter_map(|place| nursery.row(place.slot)).collect(),
+        used: 0,
     }
 }
 

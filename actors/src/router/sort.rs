@@ -2,6 +2,7 @@
 //! Pure.
 
 use super::book::Book;
+use super::convicts::Convicts;
 use super::cut::{Gathered, Outcome};
 use super::dedupe::{DedupeWindow, dedupe_key};
 use super::quarantine::Quarantine;
@@ -16,6 +17,9 @@ use schema::envelope::Envelope;
 use schema::event::EventType;
 use std::borrow::Cow;
 use std::sync::Arc;
+
+/// A fingerprint that no incident has.
+const NOBODYS: &str = "-";
 
 /// What one record asks for.
 #[derive(Debug)]
@@ -41,12 +45,14 @@ pub struct Sorter {
     pub quarantine: Quarantine,
     /// What bounds the projects.
     pub book: Book,
+    /// Records that the database has refused.
+    pub convicts: Convicts,
 }
 
 impl Sorter {
     /// An empty window and empty books.
     pub fn new(partition: i32, window: DedupeWindow, quarantine: Quarantine, book: Book) -> Self {
-        Self { partition, window, quarantine, book }
+        Self { partition, window, quarantine, book, convicts: Convicts::default() }
     }
 
     /// A record that an earlier transaction contains only feeds the window.
@@ -99,6 +105,13 @@ impl Sorter {
             gathered.dead_letters.push(dead_letter(self.partition, batch, index, "quarantine", reason));
             return Ok(None);
         }
+        // Its own incident is an error's only.
+        let fingerprint = if event.event_type == EventType::Error { &*event.fingerprint } else { NOBODYS };
+        if let Some(reason) = self.convicts.holds(&event.project_id, fingerprint, raw.offset) {
+            enter(gathered, &event.project_id, Outcome::DeadLettered, raw);
+            gathered.dead_letters.push(dead_letter(self.partition, batch, index, "flush", reason.to_owned()));
+            return Ok(None);
+        }
         enter(gathered, &event.project_id, Outcome::Counted, raw);
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let environment = self.book.admit_environment(&event.project_id, &event.environment);
@@ -142,6 +155,10 @@ impl Sorter {
                 return Ok(None);
             }
         };
+        if let Some(reason) = self.convicts.holds(&command.project_id, &command.fingerprint, raw.offset) {
+            gathered.dead_letters.push(dead_letter(self.partition, batch, index, "flush", reason.to_owned()));
+            return Ok(None);
+        }
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let (project, fingerprint) = (command.project_id.clone(), command.fingerprint.clone());
         let received_at = command.received_at;

@@ -2,20 +2,23 @@
 
 use super::chronicle::{Death, Deaths};
 use super::kind::{ActorId, Kind};
+use super::plan::{ChildSpec, Plan};
 use super::restart::RestartPolicy;
 use super::view::{
-    ActorView, Budget, ConsumerView, DeathView, FlusherView, Mailbox, Observed, Page, ResidentView, Restarts,
-    RouterView, Selection, State,
+    ActorView, Budget, ConsumerView, DeadLettersView, DeathView, FlusherView, Mailbox, Observed, Page, ResidentView,
+    Restarts, RouterView, Selection, State,
 };
 use crate::consumer::controls::Work;
 use crate::consumer::progress::Step;
 use crate::consumer::tenures::TenureView;
-use crate::flusher::desk::Glance;
+use crate::flusher::desk::{Glance, Letters};
 use crate::router::report::{Report, Residents, Row};
 use std::time::Duration;
 
 /// Deaths shown with one actor.
 const SHOWN: usize = 8;
+/// A flush takes milliseconds; a database that has not answered one for so long is slow.
+const SLOW: Duration = Duration::from_secs(2);
 /// A round takes a tenth of a second; a poll thread whose last one is older than this stands still.
 const STILL: Duration = Duration::from_secs(5);
 /// One that stands still for so long will not move again.
@@ -24,7 +27,7 @@ const STALLED: Duration = Duration::from_secs(30);
 /// others (librdkafka's `max.poll.interval.ms`), and a new process is as good.
 const REBALANCING: Duration = Duration::from_secs(300);
 
-pub(super) fn millis(time: Duration) -> u64 {
+pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -40,7 +43,7 @@ pub(super) fn death(death: &Death) -> DeathView {
     }
 }
 
-pub(super) fn blank(id: &ActorId, state: State, observed: Observed) -> ActorView {
+pub(crate) fn blank(id: &ActorId, state: State, observed: Observed) -> ActorView {
     ActorView {
         kind: id.kind(),
         id: id.to_string(),
@@ -56,7 +59,11 @@ pub(super) fn blank(id: &ActorId, state: State, observed: Observed) -> ActorView
 }
 
 pub(super) fn flusher(glance: Glance, mailbox: Mailbox, is_there: bool) -> ActorView {
-    let why = glance.failing.as_ref().map(|(failures, error)| format!("tried {failures} times: {error}"));
+    let failing = glance.failing.as_ref().map(|(failures, error)| format!("tried {failures} times: {error}"));
+    let why = failing.or_else(|| {
+        let slow = glance.oldest.filter(|oldest| *oldest >= SLOW)?;
+        Some(format!("the database has not answered a flush for {} ms", millis(slow)))
+    });
     let state = match (is_there, &why) {
         (false, _) => State::Ended,
         (true, Some(_)) => State::Waiting,
@@ -73,6 +80,34 @@ pub(super) fn flusher(glance: Glance, mailbox: Mailbox, is_there: bool) -> Actor
     });
     let last_progress_ms = glance.since_durable.map(millis);
     ActorView { why, mailbox: Some(mailbox), last_progress_ms, ..blank(&ActorId::Flusher, state, observed) }
+}
+
+pub(super) fn dead_letters(letters: Letters, is_there: bool) -> ActorView {
+    let state = match (is_there, &letters.failing) {
+        (false, _) => State::Ended,
+        (true, Some(_)) => State::Waiting,
+        (true, None) => State::Running,
+    };
+    let Letters { waiting, sent, failing } = letters;
+    let observed = Observed::DeadLetters(DeadLettersView { waiting, sent, last_error: failing.clone() });
+    ActorView { why: failing, ..blank(&ActorId::DeadLetters, state, observed) }
+}
+
+/// With its deaths and its budget. One that is not there lives again soon, unless its budget is spent or it was told to end.
+pub(crate) fn mortal(view: ActorView, deaths: &Deaths, policy: RestartPolicy) -> ActorView {
+    let (state, why) = match deaths.last.back() {
+        Some(last) if view.state == State::Ended && view.why.is_none() => after(last),
+        _ => (view.state, view.why),
+    };
+    ActorView { state, why, restarts: restarts(deaths, policy), ..view }
+}
+
+/// How one is that has died.
+fn after(last: &Death) -> (State, Option<String>) {
+    match last.restarts_after {
+        Some(_) => (State::Restarting, Some(last.words.clone())),
+        None => (State::Ended, Some(format!("its budget is spent: {}", last.words))),
+    }
 }
 
 /// What the poll thread last wrote down.
@@ -149,25 +184,23 @@ pub(super) struct Tenure<'a> {
     pub view: TenureView,
     pub report: Option<Report>,
     pub deaths: Deaths,
-    pub policy: RestartPolicy,
+    pub plan: &'a Plan,
 }
 
 impl Tenure<'_> {
     fn state(&self) -> (State, Option<String>) {
         let last = self.deaths.last.back();
         if !self.view.is_alive {
-            return match last.map(|death| (death, death.restarts_after)) {
-                Some((death, None)) => (State::Ended, Some(format!("its budget is spent: {}", death.words))),
-                Some((death, Some(_))) => (State::Restarting, Some(death.words.clone())),
-                None => (State::Restarting, None),
-            };
+            return last.map_or((State::Restarting, None), after);
         }
         let (step, since) = self.view.progress.step();
         let at = format!("{} for {} ms", step.as_str(), millis(since));
         if self.report.is_none() {
             // In these two steps it is a server that does not answer.
             let state = if matches!(step, Step::Waking | Step::Settling) { State::Waiting } else { State::Stuck };
-            return (state, Some(format!("it does not answer: {at}")));
+            let paused =
+                if self.view.progress.is_paused() { "; its inbox is full and its partition paused" } else { "" };
+            return (state, Some(format!("it does not answer: {at}{paused}")));
         }
         if self.view.progress.is_paused() {
             let busy = if self.view.progress.is_flushing() { "behind its flush" } else { "behind" };
@@ -205,12 +238,13 @@ impl Tenure<'_> {
         let (state, why) = self.state();
         let observed = Observed::Router(self.observed());
         let last_progress_ms = Some(millis(self.view.progress.since_moved()));
-        let restarts = restarts(&self.deaths, Some(self.policy));
+        let plan = self.plan;
+        let restarts = restarts(&self.deaths, plan.of(Kind::PartitionRouter).policy);
         let residents = self.report.map_or_else(Vec::new, |report| {
             [(Kind::IncidentActor, report.incidents, incidents), (Kind::ProjectActor, report.projects, projects)]
                 .into_iter()
                 .filter(|(_, _, asked)| asked.limit > 0)
-                .map(|(kind, residents, asked)| page(kind, residents, asked))
+                .map(|(kind, residents, asked)| page(plan.of(kind), residents, asked))
                 .collect()
         });
         let id = ActorId::Router(self.view.partition);
@@ -219,22 +253,27 @@ impl Tenure<'_> {
     }
 }
 
-pub(super) fn restarts(deaths: &Deaths, policy: Option<RestartPolicy>) -> Restarts {
+pub(super) fn restarts(deaths: &Deaths, policy: RestartPolicy) -> Restarts {
     Restarts {
         count: deaths.total,
-        budget: policy.map(|policy| Budget {
-            used: deaths.within(policy.period),
-            most: policy.restarts,
-            period_seconds: policy.period.as_secs(),
-        }),
+        budget: Some(budget(deaths.within(policy.period), policy)),
         deaths: deaths.last.iter().rev().take(SHOWN).map(death).collect(),
     }
 }
 
-fn page(kind: Kind, residents: Residents, asked: Selection) -> Page {
-    let items = residents.rows.iter().map(|row| resident(kind, row)).collect();
+fn budget(used: usize, policy: RestartPolicy) -> Budget {
+    Budget { used, most: policy.restarts, period_seconds: policy.period.as_secs() }
+}
+
+fn page(spec: ChildSpec, residents: Residents, asked: Selection) -> Page {
+    let (kind, used) = (spec.kind, residents.used);
+    let items = residents.rows.iter().map(|row| {
+        let mut view = resident(kind, row);
+        view.restarts.budget = Some(budget(used, spec.policy));
+        view
+    });
     let next_cursor = residents.next.map(|cursor| cursor.to_string());
-    Page { kind, total: residents.total, sort: asked.order, items, next_cursor }
+    Page { kind, total: residents.total, sort: asked.order, items: items.collect(), next_cursor }
 }
 
 /// A child as its router knows it.
@@ -297,5 +336,39 @@ mod tests {
         let view = flusher(glance, Mailbox { waiting: 1, capacity: 1_024 }, true);
         assert_eq!((view.state, view.why.as_deref()), (State::Waiting, Some("tried 3 times: away")));
         assert_eq!(flusher(Glance::default(), Mailbox::default(), true).state, State::Running);
+    }
+
+    #[test]
+    fn a_database_that_is_slow_shows_before_it_fails() {
+        for (seconds, state) in [(1, State::Running), (3, State::Waiting)] {
+            let glance = Glance { under_way: 1, oldest: Some(Duration::from_secs(seconds)), ..Glance::default() };
+            let view = flusher(glance, Mailbox::default(), true);
+            assert_eq!(view.state, state);
+            assert_eq!(view.why.is_some_and(|why| why.contains("for 3000 ms")), seconds == 3);
+        }
+    }
+
+    #[test]
+    fn one_that_is_not_there_is_about_to_live_again_or_has_spent_its_budget() {
+        let dead = |restarts_after| Death {
+            actor: "Flusher".to_owned(),
+            partition: None,
+            reason: crate::supervision::child::ExitReason::Panicked,
+            words: "boom".to_owned(),
+            offset: None,
+            restarts_after,
+            is_charged: true,
+            at: std::time::Instant::now(),
+        };
+        let policy = RestartPolicy::default();
+        let view = |deaths: &Deaths| mortal(flusher(Glance::default(), Mailbox::default(), false), deaths, policy);
+        let mut deaths = Deaths::default();
+        assert_eq!((view(&deaths).state, view(&deaths).why), (State::Ended, None));
+        deaths.last.push_back(dead(Some(Duration::ZERO)));
+        assert_eq!((view(&deaths).state, view(&deaths).why.as_deref()), (State::Restarting, Some("boom")));
+        deaths.last.push_back(dead(None));
+        let spent = view(&deaths);
+        assert_eq!((spent.state, spent.why.as_deref()), (State::Ended, Some("its budget is spent: boom")));
+        assert_eq!(spent.restarts.budget.map(|budget| (budget.used, budget.most)), Some((2, 10)));
     }
 }

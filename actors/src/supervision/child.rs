@@ -18,6 +18,9 @@ pub enum ExitReason {
     Failed,
     /// A handler panicked: as `Failed`, since its memory cannot be trusted.
     Panicked,
+    /// The database refuses what some records say: its tree is built anew, and those records go to the dead letters. It is
+    /// not the actor's fault, so no budget pays for it.
+    Rewound,
 }
 
 impl ExitReason {
@@ -29,17 +32,41 @@ impl ExitReason {
             Self::Revoked => "revoked",
             Self::Failed => "failed",
             Self::Panicked => "panicked",
+            Self::Rewound => "rewound",
         }
     }
 }
 
-/// Sent by an actor from `stopped()`, also while a panic unwinds it.
+/// How one life ended, before anybody has decided what follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub reason: ExitReason,
+    /// The panic's or the error's words.
+    pub words: String,
+}
+
+impl Ended {
+    /// It met an error.
+    pub fn failed(words: impl Into<String>) -> Self {
+        Self { reason: ExitReason::Failed, words: words.into() }
+    }
+
+    /// It panicked.
+    pub fn panicked(words: impl Into<String>) -> Self {
+        Self { reason: ExitReason::Panicked, words: words.into() }
+    }
+}
+
+/// A child has died once more than its budget allows, and its parent is the root: the process must end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeathNotice {
     /// Kind and key, `PartitionRouter 3` say.
     pub child: String,
-    /// Why.
+    /// Why it died the last time.
     pub reason: ExitReason,
+    /// What it said.
+    pub words: String,
 }
 
 /// Where death notices go. Unbounded: a notice must never wait, and an actor dies once.

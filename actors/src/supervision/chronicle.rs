@@ -1,13 +1,13 @@
 //! Who of one engine lives, and who died of what. Shared by all its parts; it outlives every tenure.
 
 use super::child::ExitReason;
-use super::kind::Kind;
+use super::kind::{ActorId, Kind};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Deaths kept of each kind of child, and of each partition's tenures.
+/// Deaths kept of each actor, and of each kind of which there are many.
 const KEPT: usize = 32;
 /// Characters kept of what was said at a death.
 const WORDS: usize = 500;
@@ -17,8 +17,8 @@ const WORDS: usize = 500;
 pub struct Death {
     /// Who: kind and key.
     pub actor: String,
-    /// In which partition.
-    pub partition: i32,
+    /// In which partition, if it belongs to one.
+    pub partition: Option<i32>,
     /// How.
     pub reason: ExitReason,
     /// The panic's or the error's words.
@@ -27,11 +27,13 @@ pub struct Death {
     pub offset: Option<i64>,
     /// After which time it is begun anew; none if its budget is spent.
     pub restarts_after: Option<Duration>,
+    /// Whether its restart budget pays for it.
+    pub is_charged: bool,
     /// When.
     pub at: Instant,
 }
 
-/// Deaths of one kind or of one partition, the newest last.
+/// Deaths of one actor or of one kind, the newest last.
 #[derive(Clone, Debug, Default)]
 pub struct Deaths {
     /// All that ever were.
@@ -51,16 +53,16 @@ impl Deaths {
 
     /// How many of them are younger than `period`: what is used of a restart budget.
     pub fn within(&self, period: Duration) -> usize {
-        self.last.iter().filter(|death| death.at.elapsed() <= period).count()
+        self.last.iter().filter(|death| death.is_charged && death.at.elapsed() <= period).count()
     }
 }
 
 #[derive(Debug, Default)]
 struct Dead {
-    tenures: BTreeMap<i32, Deaths>,
-    incidents: Deaths,
-    projects: Deaths,
-    indexers: BTreeMap<i32, Deaths>,
+    /// By name, of those that are few.
+    named: BTreeMap<String, Deaths>,
+    /// By kind, of those that are many.
+    kinds: BTreeMap<Kind, Deaths>,
 }
 
 /// Births and deaths of one engine.
@@ -105,59 +107,48 @@ impl Chronicle {
     }
 
     fn counter(&self, kind: Kind) -> &AtomicUsize {
-        let [root, flusher, consumer, router, project, incident, index_consumer, indexer] = &self.alive;
+        let [root, flusher, letters, consumer, router, project, incident, pool, summarizer, index_consumer, indexer] =
+            &self.alive;
         match kind {
             Kind::RootSupervisor => root,
             Kind::Flusher => flusher,
+            Kind::DeadLetterWriter => letters,
             Kind::KafkaConsumer => consumer,
             Kind::PartitionRouter => router,
             Kind::ProjectActor => project,
             Kind::IncidentActor => incident,
+            Kind::SummarizerPool => pool,
+            Kind::AiSummarizer => summarizer,
             Kind::IndexConsumer => index_consumer,
             Kind::Indexer => indexer,
         }
     }
 
-    /// Enters the death of a tenure.
-    pub fn tenure_died(&self, death: Death) {
-        let death = shortened(death);
-        self.lock().tenures.entry(death.partition).or_default().add(death);
-    }
-
-    /// Enters the death of an indexer.
-    pub fn indexer_died(&self, death: Death) {
-        let death = shortened(death);
-        self.lock().indexers.entry(death.partition).or_default().add(death);
-    }
-
-    /// Deaths of a partition's indexers.
-    pub fn indexer_deaths(&self, partition: i32) -> Deaths {
-        self.lock().indexers.get(&partition).cloned().unwrap_or_default()
-    }
-
-    /// Enters the death of a project's or an incident's actor.
-    pub fn child_died(&self, kind: Kind, death: Death) {
-        let death = shortened(death);
+    /// Enters the death of an actor of this kind.
+    pub fn enter(&self, kind: Kind, death: Death) {
+        let death = Death { words: death.words.chars().take(WORDS).collect(), ..death };
         let mut dead = self.lock();
-        let deaths = if kind == Kind::ProjectActor { &mut dead.projects } else { &mut dead.incidents };
-        deaths.add(death);
+        if kind.is_numerous() {
+            dead.kinds.entry(kind).or_default().add(death);
+        } else {
+            dead.named.entry(death.actor.clone()).or_default().add(death);
+        }
     }
 
-    /// Deaths of a partition's tenures.
-    pub fn tenure_deaths(&self, partition: i32) -> Deaths {
-        self.lock().tenures.get(&partition).cloned().unwrap_or_default()
+    /// Deaths of one actor of which there are few: of a partition's tenures, say.
+    pub fn deaths(&self, id: &ActorId) -> Deaths {
+        self.lock().named.get(&id.to_string()).cloned().unwrap_or_default()
     }
 
-    /// Deaths of the children of this kind, of all partitions.
+    /// Deaths of the children of a kind of which there are many, of all partitions.
     pub fn child_deaths(&self, kind: Kind) -> Deaths {
-        let dead = self.lock();
-        if kind == Kind::ProjectActor { dead.projects.clone() } else { dead.incidents.clone() }
+        self.lock().kinds.get(&kind).cloned().unwrap_or_default()
     }
 
     /// All deaths: how many there ever were, and the newest, the newest first.
     pub fn all_deaths(&self) -> (u64, Vec<Death>) {
         let dead = self.lock();
-        let all = || dead.tenures.values().chain(dead.indexers.values()).chain([&dead.incidents, &dead.projects]);
+        let all = || dead.named.values().chain(dead.kinds.values());
         let total = all().map(|deaths| deaths.total).sum();
         let mut last: Vec<Death> = all().flat_map(|deaths| deaths.last.iter().cloned()).collect();
         last.sort_by_key(|death| std::cmp::Reverse(death.at));
@@ -170,10 +161,6 @@ impl Chronicle {
     }
 }
 
-fn shortened(death: Death) -> Death {
-    Death { words: death.words.chars().take(WORDS).collect(), ..death }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,11 +168,12 @@ mod tests {
     fn death(partition: i32, words: &str) -> Death {
         Death {
             actor: format!("PartitionRouter {partition}"),
-            partition,
+            partition: Some(partition),
             reason: ExitReason::Failed,
             words: words.to_owned(),
             offset: None,
             restarts_after: Some(Duration::ZERO),
+            is_charged: true,
             at: Instant::now(),
         }
     }
@@ -199,27 +187,30 @@ mod tests {
         drop(kept);
         assert_eq!((chronicle.alive(Kind::IncidentActor), chronicle.alive(Kind::PartitionRouter)), (0, 1));
         drop(router);
-        assert_eq!(Kind::ALL.map(|kind| chronicle.alive(kind)), [0; 8]);
+        assert_eq!(Kind::ALL.map(|kind| chronicle.alive(kind)), [0; Kind::ALL.len()]);
     }
 
     #[test]
     fn deaths_are_all_counted_and_the_newest_kept_in_few_words() {
         let chronicle = Chronicle::default();
+        let tenure = Kind::PartitionRouter;
         for number in 0..KEPT + 5 {
-            chronicle.tenure_died(death(1, &number.to_string()));
+            chronicle.enter(tenure, death(1, &number.to_string()));
         }
-        chronicle.tenure_died(death(2, &"x".repeat(WORDS + 1)));
-        chronicle.child_died(Kind::IncidentActor, death(1, "child"));
-        let first = chronicle.tenure_deaths(1);
+        chronicle.enter(tenure, death(2, &"x".repeat(WORDS + 1)));
+        chronicle.enter(tenure, Death { is_charged: false, ..death(2, "for nothing") });
+        chronicle.enter(Kind::IncidentActor, death(1, "child"));
+        let first = chronicle.deaths(&ActorId::Router(1));
         assert_eq!((first.total, first.last.len(), first.last[0].words.as_str()), (37, KEPT, "5"));
         assert_eq!(first.within(Duration::from_secs(60)), KEPT);
-        assert_eq!(chronicle.tenure_deaths(2).last[0].words.len(), WORDS);
-        assert_eq!(chronicle.tenure_deaths(3).total, 0);
+        let second = chronicle.deaths(&ActorId::Router(2));
+        assert_eq!((second.last[0].words.len(), second.total, second.within(Duration::from_secs(60))), (WORDS, 2, 1));
+        assert_eq!(chronicle.deaths(&ActorId::Router(3)).total, 0);
         assert_eq!(
             (chronicle.child_deaths(Kind::IncidentActor).total, chronicle.child_deaths(Kind::ProjectActor).total),
             (1, 0)
         );
         let (total, newest) = chronicle.all_deaths();
-        assert_eq!((total, newest.len(), newest[0].words.as_str()), (39, KEPT, "child"));
+        assert_eq!((total, newest.len(), newest[0].words.as_str()), (40, KEPT, "child"));
     }
 }

@@ -2,19 +2,21 @@
 //! takes the other down.
 
 use super::assemble::{PollGlance, blank, consumer as consumer_view, millis, restarts};
-use super::chronicle::{Alive, Chronicle};
+use super::chronicle::Chronicle;
+use super::guardian::Tree;
 use super::kind::{ActorId, Kind};
 use super::panics;
-use super::view::{ActorView, IndexerView, Living, Observed, Restarts, RootView, State};
+use super::view::{ActorView, IndexerView, Observed, State};
 use crate::consumer::controls::Controls;
-use crate::dead_letter::DeadLetterProducer;
+use crate::dead_letter::DeadLetterWriter;
+use crate::flusher::desk::Desk;
 use crate::indexer::actor::Means;
 use crate::indexer::assignment::{Assignment, IndexerGlance, Links};
 use crate::indexer::config::IndexerConfig;
+use crate::indexer::meters::{self, IndexGauges};
 use crate::indexer::poll_thread::IndexPollThread;
 use crate::indexer::progress::Step;
 use crate::indexer::refresher::Refresher;
-use crate::metrics::{self, IndexGauges};
 use crate::supervision::root::StartError;
 use actix::Arbiter;
 use rdkafka::ClientConfig;
@@ -23,6 +25,7 @@ use rdkafka::error::KafkaResult;
 use schema::search::SearchIndex;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use tokio::sync::mpsc::unbounded_channel;
 
 /// How often librdkafka tells the ends of the partitions, in milliseconds.
 const STATISTICS: &str = "1000";
@@ -52,30 +55,31 @@ impl Indexing {
     /// [`StartError`].
     pub fn start(kafka: ClientConfig, index: Arc<dyn SearchIndex>, config: IndexerConfig) -> Result<Self, StartError> {
         panics::install_hook();
-        metrics::begin_indexing();
+        meters::begin();
         let config = Arc::new(config);
         let (controls, chronicle) = (Arc::new(Controls::default()), Arc::new(Chronicle::default()));
-        let dead_letters = DeadLetterProducer::new(kafka.clone(), &config.topic, &config.dlq_topic)?;
+        // Nobody above them dies of them.
+        let (obituary, _) = unbounded_channel();
+        let tree = Tree { plan: Arc::new(config.plan.clone()), chronicle: Arc::clone(&chronicle), obituary };
+        let desk = Arc::new(Desk::default());
+        let dead_letters = DeadLetterWriter::new(kafka.clone(), &config.topic, &config.dlq_topic, desk, &tree)?;
         let (arbiter, refresher) = (Arbiter::new(), Refresher::default());
         arbiter.spawn(refresher.clone().run(Arc::clone(&index), config.refresh_every));
         let means = Means {
             config: Arc::clone(&config),
             index: Arc::clone(&index),
-            dead_letters: dead_letters.on_behalf_of(&config.group),
+            dead_letters: Arc::new(dead_letters.on_behalf_of(&config.group)),
             refresher,
         };
-        let links =
-            Links { arbiter: arbiter.handle(), controls: Arc::clone(&controls), chronicle: Arc::clone(&chronicle) };
+        let links = Links { arbiter: arbiter.handle(), controls: Arc::clone(&controls), tree };
         let consumer = Arc::new(consumer(kafka, &config, Assignment::new(means, links))?);
         consumer.subscribe(&[&config.topic])?;
-        let root = Arc::new(chronicle.birth(Kind::RootSupervisor));
         let observer = IndexObserver(Arc::new(Parts {
             config: Arc::clone(&config),
             index,
             controls: Arc::clone(&controls),
             chronicle,
             assignment: Arc::downgrade(consumer.context()),
-            _alive: root,
         }));
         let poll = IndexPollThread::new(Arc::clone(&consumer), config, Arc::clone(&controls));
         let thread = std::thread::Builder::new().name("signals-index-poll".to_owned()).spawn(move || poll.run())?;
@@ -137,7 +141,6 @@ struct Parts {
     controls: Arc<Controls>,
     chronicle: Arc<Chronicle>,
     assignment: Weak<Assignment>,
-    _alive: Arc<Alive>,
 }
 
 impl std::fmt::Debug for IndexObserver {
@@ -147,35 +150,23 @@ impl std::fmt::Debug for IndexObserver {
 }
 
 impl IndexObserver {
-    /// The root of a process that does nothing but index.
-    pub fn root(&self) -> ActorView {
-        let parts = &self.0;
-        let observed = Observed::Root(RootView {
-            up_ms: millis(parts.chronicle.born.elapsed()),
-            group: parts.config.group.clone(),
-            topic: parts.config.topic.clone(),
-            alive: Kind::ALL.map(|kind| Living { kind, count: parts.chronicle.alive(kind) }).to_vec(),
-            arbiters: Vec::new(),
-        });
-        let state = if parts.controls.is_stopping() { State::Ended } else { State::Running };
-        let (total, deaths) = parts.chronicle.all_deaths();
-        let deaths = deaths.iter().map(super::assemble::death).collect();
-        let restarts = Restarts { count: total, budget: None, deaths };
-        ActorView { restarts, children: self.actors(), ..blank(&ActorId::Root, state, observed) }
-    }
-
-    /// The poll thread, and the indexer of each assigned partition.
-    pub fn actors(&self) -> Vec<ActorView> {
+    /// The poll thread, and below it the indexer of each assigned partition.
+    pub fn view(&self) -> ActorView {
         let glances = self.glances();
-        let mut all = vec![self.consumer(glances.len())];
-        all.extend(glances.iter().map(|glance| self.indexer(glance)));
-        all
+        let children = glances.iter().map(|glance| self.indexer(glance)).collect();
+        ActorView { children, ..self.consumer(glances.len()) }
     }
 
     /// One of them; none for any other name.
     pub fn actor(&self, id: &ActorId) -> Option<ActorView> {
-        let name = id.to_string();
-        self.actors().into_iter().find(|actor| actor.id == name)
+        match id {
+            ActorId::IndexConsumer => Some(self.view()),
+            ActorId::Indexer(partition) => {
+                let glances = self.glances();
+                glances.iter().find(|glance| glance.partition == *partition).map(|glance| self.indexer(glance))
+            }
+            _ => None,
+        }
     }
 
     /// Whether the poll thread is alive, in words. It never waits for the index.
@@ -211,7 +202,7 @@ impl IndexObserver {
         let (progress, parts) = (&glance.progress, &self.0);
         let (step, since) = progress.step();
         let (failures, last_error) = progress.trouble().map_or((0, None), |(times, words)| (times, Some(words)));
-        let deaths = parts.chronicle.indexer_deaths(glance.partition);
+        let deaths = parts.chronicle.deaths(&ActorId::Indexer(glance.partition));
         let state = match (glance.is_alive, failures) {
             (false, _) => State::Restarting,
             (true, 1..) => State::Waiting,
@@ -241,7 +232,7 @@ impl IndexObserver {
         ActorView {
             why,
             mailbox: Some(glance.inbox),
-            restarts: restarts(&deaths, None),
+            restarts: restarts(&deaths, parts.config.plan.of(Kind::Indexer).policy),
             last_progress_ms: Some(millis(progress.since_moved())),
             ..blank(&ActorId::Indexer(glance.partition), state, observed)
         }

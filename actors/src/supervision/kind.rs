@@ -7,12 +7,14 @@ use utoipa::ToSchema;
 
 /// A kind of actor. A router is a task, the consumer a thread and the root whoever started the engine; to an operator
 /// they are all parts of one tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub enum Kind {
     /// The engine as a whole.
     RootSupervisor,
     /// Makes cuts durable.
     Flusher,
+    /// Brings dead letters to their topic; a part of the Flusher.
+    DeadLetterWriter,
     /// The thread that polls the log.
     KafkaConsumer,
     /// One tenure of one partition.
@@ -21,7 +23,11 @@ pub enum Kind {
     ProjectActor,
     /// One fingerprint.
     IncidentActor,
-    /// The thread that polls the log for the indexers.
+    /// Keeps the summarizers of a process; it is no part of the engine and may run without one.
+    SummarizerPool,
+    /// Explains one incident after the other.
+    AiSummarizer,
+    /// The thread that polls the log for the indexers; it is no part of the engine and may run without one.
     IndexConsumer,
     /// One partition's way into the search index.
     Indexer,
@@ -29,39 +35,52 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, parents before children.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::RootSupervisor,
         Self::Flusher,
+        Self::DeadLetterWriter,
         Self::KafkaConsumer,
         Self::PartitionRouter,
         Self::ProjectActor,
         Self::IncidentActor,
+        Self::SummarizerPool,
+        Self::AiSummarizer,
         Self::IndexConsumer,
         Self::Indexer,
     ];
+
+    /// Whether there are so many of them that their deaths are kept together.
+    pub fn is_numerous(self) -> bool {
+        matches!(self, Self::ProjectActor | Self::IncidentActor)
+    }
 
     /// As it is shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RootSupervisor => "RootSupervisor",
             Self::Flusher => "Flusher",
+            Self::DeadLetterWriter => "DeadLetterWriter",
             Self::KafkaConsumer => "KafkaConsumer",
             Self::PartitionRouter => "PartitionRouter",
             Self::ProjectActor => "ProjectActor",
             Self::IncidentActor => "IncidentActor",
+            Self::SummarizerPool => "SummarizerPool",
+            Self::AiSummarizer => "AiSummarizer",
             Self::IndexConsumer => "IndexConsumer",
             Self::Indexer => "Indexer",
         }
     }
 }
 
-/// The name of one actor: `Flusher`, `PartitionRouter 3`, `Indexer 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`.
+/// The name of one actor: `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActorId {
     /// The engine.
     Root,
     /// The flusher.
     Flusher,
+    /// The way to the dead letters.
+    DeadLetters,
     /// The poll thread.
     Consumer,
     /// The router of a partition.
@@ -75,6 +94,10 @@ pub enum ActorId {
         /// Fingerprint.
         fingerprint: String,
     },
+    /// The pool of summarizers.
+    Summarizers,
+    /// A summarizer, by its number from 1.
+    Summarizer(u16),
     /// The poll thread of the indexers.
     IndexConsumer,
     /// The indexer of a partition.
@@ -87,10 +110,13 @@ impl ActorId {
         match self {
             Self::Root => Kind::RootSupervisor,
             Self::Flusher => Kind::Flusher,
+            Self::DeadLetters => Kind::DeadLetterWriter,
             Self::Consumer => Kind::KafkaConsumer,
             Self::Router(_) => Kind::PartitionRouter,
             Self::Project(_) => Kind::ProjectActor,
             Self::Incident { .. } => Kind::IncidentActor,
+            Self::Summarizers => Kind::SummarizerPool,
+            Self::Summarizer(_) => Kind::AiSummarizer,
             Self::IndexConsumer => Kind::IndexConsumer,
             Self::Indexer(_) => Kind::Indexer,
         }
@@ -109,8 +135,14 @@ impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind().as_str())?;
         match self {
-            Self::Root | Self::Flusher | Self::Consumer | Self::IndexConsumer => Ok(()),
+            Self::Root
+            | Self::Flusher
+            | Self::DeadLetters
+            | Self::Consumer
+            | Self::Summarizers
+            | Self::IndexConsumer => Ok(()),
             Self::Router(partition) | Self::Indexer(partition) => write!(f, " {partition}"),
+            Self::Summarizer(number) => write!(f, " {number}"),
             Self::Project(project) => write!(f, " {project}"),
             Self::Incident { project, fingerprint } => write!(f, " {project}/{fingerprint}"),
         }
@@ -120,7 +152,8 @@ impl fmt::Display for ActorId {
 /// A text that names no actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an actor is named as `Flusher`, `PartitionRouter 3`, `Indexer 3`, `ProjectActor <project>` or `IncidentActor <project>/<fingerprint>`"
+    "an actor is named as `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`, \
+     `AiSummarizer 1` or `Indexer 3`"
 )]
 pub struct NoSuchName;
 
@@ -134,7 +167,12 @@ impl FromStr for ActorId {
         let named = match kind {
             Kind::RootSupervisor => Self::Root,
             Kind::Flusher => Self::Flusher,
+            Kind::DeadLetterWriter => Self::DeadLetters,
             Kind::KafkaConsumer => Self::Consumer,
+            Kind::SummarizerPool => Self::Summarizers,
+            Kind::AiSummarizer => {
+                return key.parse().ok().filter(|number| *number > 0).map(Self::Summarizer).ok_or(NoSuchName);
+            }
             Kind::IndexConsumer => Self::IndexConsumer,
             Kind::PartitionRouter | Kind::Indexer => {
                 let named = if kind == Kind::Indexer { Self::Indexer } else { Self::Router };
@@ -164,12 +202,15 @@ mod tests {
         for name in [
             "RootSupervisor",
             "Flusher",
+            "DeadLetterWriter",
             "KafkaConsumer",
             "PartitionRouter 3",
             "IndexConsumer",
             "Indexer 0",
             "ProjectActor a b",
             "IncidentActor a/b/c",
+            "SummarizerPool",
+            "AiSummarizer 2",
         ] {
             let id: ActorId = name.parse().unwrap();
             assert_eq!(id.to_string(), name);
@@ -199,6 +240,8 @@ mod tests {
             "IncidentActor a",
             "IncidentActor a/",
             "IncidentActor /a",
+            "SummarizerPool 1",
+            "AiSummarizer 0",
         ] {
             assert_eq!(name.parse::<ActorId>(), Err(NoSuchName), "{name}");
         }

@@ -27,9 +27,9 @@ pub const DEADLINE: Duration = Duration::from_millis(200);
 /// How long a liveness probe waits for an arbiter before it asks how long the beat is owed.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// Sees all of one engine. Clones see the same.
+/// Sees all of one engine, or of its children only those of one project. Clones see the same.
 #[derive(Clone)]
-pub struct Observer(Arc<Parts>);
+pub struct Observer(Arc<Parts>, Option<Arc<str>>);
 
 /// What there is to see.
 pub(super) struct Parts {
@@ -49,7 +49,18 @@ impl std::fmt::Debug for Observer {
 
 impl Observer {
     pub(super) fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(parts), None)
+    }
+
+    /// The same engine, but of projects and incidents only those of this project.
+    #[must_use]
+    pub fn only(&self, project: &str) -> Self {
+        Self(Arc::clone(&self.0), Some(project.into()))
+    }
+
+    /// Whether this sees the children of a project.
+    pub fn sees(&self, project: &str) -> bool {
+        self.1.as_deref().is_none_or(|only| only == project)
     }
 
     /// The engine's consumer group.
@@ -72,11 +83,16 @@ impl Observer {
             topic: parts.config.topic.clone(),
             alive: Kind::ALL.map(|kind| Living { kind, count: parts.chronicle.alive(kind) }).to_vec(),
             arbiters,
+            policies: parts.config.plan.view(),
         });
-        let (total, deaths) = parts.chronicle.all_deaths();
+        let (total, mut deaths) = parts.chronicle.all_deaths();
+        deaths.retain(|death| match death.actor.parse() {
+            Ok(ActorId::Project(project) | ActorId::Incident { project, .. }) => self.sees(&project),
+            _ => true,
+        });
         let is_there = parts.chronicle.alive(Kind::RootSupervisor) > 0 && !parts.controls.is_stopping();
         let state = if is_there { State::Running } else { State::Ended };
-        let mut all = vec![self.flusher(), assemble::consumer(&self.poll_glance())];
+        let mut all = vec![self.flusher(), self.consumer()];
         all.extend(tenures);
         let restarts = Restarts { count: total, budget: None, deaths: deaths.iter().map(assemble::death).collect() };
         ActorView { restarts, children: all, ..assemble::blank(&ActorId::Root, state, observed) }
@@ -87,7 +103,8 @@ impl Observer {
         match id {
             ActorId::Root => Some(self.view(incidents).await),
             ActorId::Flusher => Some(self.flusher()),
-            ActorId::Consumer => Some(assemble::consumer(&self.poll_glance())),
+            ActorId::DeadLetters => Some(self.dead_letters()),
+            ActorId::Consumer => Some(self.consumer()),
             ActorId::Router(partition) => {
                 let mut tenures = self.tenures();
                 tenures.retain(|tenure| tenure.partition == *partition);
@@ -97,6 +114,8 @@ impl Observer {
             ActorId::IndexConsumer | ActorId::Indexer(_) => None,
             ActorId::Project(project) => self.child(id, project, "").await,
             ActorId::Incident { project, fingerprint } => self.child(id, project, fingerprint).await,
+            // Their pool shows them: it is there also where no engine is.
+            ActorId::Summarizers | ActorId::Summarizer(_) => None,
         }
     }
 
@@ -146,7 +165,24 @@ impl Observer {
     fn flusher(&self) -> ActorView {
         let glance = self.0.desk.glance();
         let mailbox = Mailbox { waiting: glance.under_way, capacity: FLUSHES };
-        assemble::flusher(glance, mailbox, self.0.chronicle.alive(Kind::Flusher) > 0)
+        let view = assemble::flusher(glance, mailbox, self.0.chronicle.alive(Kind::Flusher) > 0);
+        ActorView { children: vec![self.dead_letters()], ..self.with_restarts(&ActorId::Flusher, view) }
+    }
+
+    fn dead_letters(&self) -> ActorView {
+        let is_there = self.0.chronicle.alive(Kind::DeadLetterWriter) > 0;
+        let view = assemble::dead_letters(self.0.desk.letters(), is_there);
+        self.with_restarts(&ActorId::DeadLetters, view)
+    }
+
+    fn consumer(&self) -> ActorView {
+        self.with_restarts(&ActorId::Consumer, assemble::consumer(&self.poll_glance()))
+    }
+
+    /// With its deaths, and what is left of its budget. One that is not there, but may live again, is about to.
+    fn with_restarts(&self, id: &ActorId, view: ActorView) -> ActorView {
+        let (deaths, spec) = (self.0.chronicle.deaths(id), self.0.config.plan.of(id.kind()));
+        assemble::mortal(view, &deaths, spec.policy)
     }
 
     fn poll_glance(&self) -> PollGlance {
@@ -177,12 +213,13 @@ impl Observer {
         let deadline = Instant::now() + DEADLINE;
         let asked = tenures.into_iter().map(|view| async move {
             let (reply, answer) = oneshot::channel();
-            let is_asked = view.questions.try_send(Question::Report { incidents, projects, reply }).is_ok();
+            let question = Question::Report { incidents, projects, only: self.1.clone(), reply };
+            let is_asked = view.questions.try_send(question).is_ok();
             let report = if is_asked { timeout_at(deadline, answer).await.ok().and_then(Result::ok) } else { None };
             let tenure = Tenure {
                 topic: &self.0.config.topic,
-                deaths: self.0.chronicle.tenure_deaths(view.partition),
-                policy: self.0.config.tenure_restart,
+                deaths: self.0.chronicle.deaths(&ActorId::Router(view.partition)),
+                plan: &self.0.config.plan,
                 view,
                 report,
             };
@@ -193,6 +230,9 @@ impl Observer {
 
     /// Asks every router for the child, for nobody else knows where it lives, and then the child itself.
     async fn child(&self, id: &ActorId, project: &str, fingerprint: &str) -> Option<ActorView> {
+        if !self.sees(project) {
+            return None;
+        }
         let deadline = Instant::now() + DEADLINE;
         let asked = self.tenures().into_iter().filter(|tenure| tenure.is_alive).map(|tenure| async move {
             let (reply, answer) = oneshot::channel();

@@ -2,6 +2,8 @@
 
 use super::child::DeathNotice;
 use super::chronicle::{Alive, Chronicle};
+use super::flushers::FlusherKeeper;
+use super::guardian::Tree;
 use super::kind::{ActorId, Kind};
 use super::observer::{Observer, Parts};
 use super::panics;
@@ -12,11 +14,11 @@ use crate::consumer::controls::Controls;
 use crate::consumer::poll_thread::PollThread;
 use crate::consumer::tenures::{Links, TenureView, Tenures};
 use crate::consumer::watermarks::WatermarkThread;
-use crate::dead_letter::DeadLetterProducer;
-use crate::flusher::actor::Flusher;
+use crate::flusher::actor::Tools;
 use crate::flusher::desk::Desk;
+use crate::flusher::door::door;
 use crate::metrics::{self, PartitionGauges};
-use actix::{Actor, Arbiter};
+use actix::Arbiter;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::sync::Arc;
@@ -71,17 +73,24 @@ impl Engine {
         metrics::begin();
         let config = Arc::new(config);
         let (obituary, deaths) = unbounded_channel();
-        let dead_letters = DeadLetterProducer::new(kafka.clone(), &config.topic, &config.dlq_topic)?;
-        let flusher_arbiter = Arbiter::new();
-        let (address, flusher) = tokio::sync::oneshot::channel();
         let (chronicle, desk) = (Arc::new(Chronicle::default()), Arc::new(Desk::default()));
-        let (flusher_database, flusher_desk, birth) =
-            (database.clone(), Arc::clone(&desk), chronicle.birth(Kind::Flusher));
-        flusher_arbiter.spawn_fn(move || {
-            // Nobody waits any more: the start was given up.
-            let _ = address.send(Flusher::new(flusher_database, dead_letters, flusher_desk, birth).start());
-        });
-        let flusher = flusher.await.map_err(|_| StartError::Flusher)?;
+        let tree = Tree { plan: Arc::new(config.plan.clone()), chronicle: Arc::clone(&chronicle), obituary };
+        let (doorkeeper, flusher) = door();
+        let keeper = FlusherKeeper {
+            kafka: kafka.clone(),
+            config: Arc::clone(&config),
+            tools: Tools {
+                database: database.clone(),
+                desk: Arc::clone(&desk),
+                jobs_queued: Arc::clone(&config.jobs_queued),
+            },
+            tree: tree.clone(),
+            doorkeeper,
+        };
+        let flusher_arbiter = Arbiter::new();
+        if !flusher_arbiter.spawn(keeper.run()) {
+            return Err(StartError::Flusher);
+        }
         let mut arbiters: Vec<Arbiter> = (0..ARBITERS).map(|_| Arbiter::new()).collect();
         let controls = Arc::new(Controls::default());
         let links = Links {
@@ -90,7 +99,7 @@ impl Engine {
             arbiters: arbiters.iter().map(Arbiter::handle).collect(),
             runtime: tokio::runtime::Handle::current(),
             controls: Arc::clone(&controls),
-            chronicle: Arc::clone(&chronicle),
+            tree,
         };
         arbiters.push(flusher_arbiter);
         let consumer = Arc::new(consumer(kafka, &config, Tenures::new(Arc::clone(&config), links))?);
@@ -110,7 +119,7 @@ impl Engine {
             tenures: Arc::downgrade(consumer.context()),
             pulses: pulses(&arbiters),
         });
-        let poll = PollThread::new(Arc::clone(&consumer), config, Arc::clone(&controls), obituary);
+        let poll = PollThread::new(Arc::clone(&consumer), config, Arc::clone(&controls));
         let threads = [
             std::thread::Builder::new().name("signals-poll".to_owned()).spawn(move || poll.run())?,
             std::thread::Builder::new().name("signals-watermarks".to_owned()).spawn(move || watermarks.run())?,
@@ -119,7 +128,8 @@ impl Engine {
         Ok(Self { controls, consumer, threads, arbiters, deaths, observer, _alive: alive })
     }
 
-    /// Waits until something has failed more often than its budget allows; whoever started the engine then ends.
+    /// Waits until a part has died more often than its budget allows. Whoever started the engine then stops it, which is a
+    /// last attempt to flush, and ends with an error.
     pub async fn failed(&mut self) -> Option<DeathNotice> {
         self.deaths.recv().await
     }
@@ -150,7 +160,7 @@ impl Engine {
         move || gauges.show(&consumer.upgrade().map_or_else(Vec::new, |consumer| consumer.context().view()))
     }
 
-    /// Last flushes, then leaves the group. Blocks the calling thread's task, not its runtime.
+    /// Last flushes, also if parts are dead, then leaves the group. Blocks the calling thread's task, not its runtime.
     pub async fn stop(self) {
         self.controls.stop();
         for thread in self.threads {

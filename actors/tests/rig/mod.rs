@@ -6,14 +6,19 @@ pub mod servers;
 
 use actors::config::EngineConfig;
 use actors::supervision::root::Engine;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schema::database::DatabaseConfig;
+use schema::names::{ORIGIN_OFFSET_HEADER, ORIGIN_PARTITION_HEADER};
 use schema::testing::TestDatabase;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 pub const FINGERPRINTS: usize = 20;
@@ -141,6 +146,48 @@ impl Rig {
             .map_err(|error| error.to_string())?;
         let row = diesel::sql_query(query).get_result::<Number>(&mut connection).await;
         row.map(|row| row.n).map_err(|error| error.to_string())
+    }
+
+    /// Rows of a query for `a` and `b`, texts, and `n`, a number.
+    pub async fn rows(&self, query: &str) -> BTreeMap<(String, String), i64> {
+        #[derive(diesel::QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Text)]
+            a: String,
+            #[diesel(sql_type = Text)]
+            b: String,
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+        }
+        let config = DatabaseConfig::at(&self.database_url);
+        let mut connection = schema::database::connect_once(&config).await.unwrap().unwrap();
+        let rows: Vec<Row> = diesel::sql_query(query).load(&mut connection).await.unwrap();
+        rows.into_iter().map(|row| ((row.a, row.b), row.n)).collect()
+    }
+
+    /// (partition, offset) that the dead letters say they come from, and how often they do.
+    pub fn dead_letter_origins(&self) -> BTreeMap<(i32, i64), usize> {
+        let consumer: BaseConsumer = self.kafka().set("group.id", "reader").create().unwrap();
+        let (low, high) = consumer.fetch_watermarks(&self.dlq(), 0, Duration::from_secs(30)).unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.dlq(), 0, Offset::Beginning).unwrap();
+        consumer.assign(&list).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let (mut next, mut origins) = (low, BTreeMap::new());
+        while next < high {
+            assert!(Instant::now() < deadline, "the dead letters end at {high}, and {next} does not come");
+            let Some(message) = consumer.poll(Duration::from_millis(200)) else { continue };
+            let message = message.unwrap();
+            next = message.offset() + 1;
+            let headers = message.headers().unwrap();
+            let number = |name: &str| -> i64 {
+                let header = headers.iter().find(|header| header.key == name).unwrap();
+                std::str::from_utf8(header.value.unwrap()).unwrap().parse().unwrap()
+            };
+            let origin = (number(ORIGIN_PARTITION_HEADER) as i32, number(ORIGIN_OFFSET_HEADER));
+            *origins.entry(origin).or_insert(0) += 1;
+        }
+        origins
     }
 
     pub async fn sum(&self, query: &str) -> i64 {

@@ -118,26 +118,41 @@ pub enum FlushError {
 /// [`FlushError`]; after an error nothing of the batch is in the database, unless the connection broke while
 /// it was committing: then calling again tells ([`Committed::Before`]).
 pub async fn commit(connection: &mut AsyncPgConnection, batch: &FlushBatch) -> Result<Committed, FlushError> {
-    connection
-        .transaction(async |connection| {
-            if !statements::advance_checkpoint(connection, &batch.checkpoint).await? {
-                return already_or_stale(connection, &batch.checkpoint).await;
-            }
-            // First the old ones: one that is resolved leaves the index of unresolved ones before its successor enters.
-            incidents::update(connection, &batch.changed).await?;
-            incidents::insert(connection, &batch.opened).await?;
-            statements::upsert_samples(connection, &batch.samples).await?;
-            statements::insert_transitions(connection, &batch.transitions).await?;
-            statements::insert_outcomes(connection, &batch.outcomes).await?;
-            statements::add_to_buckets(connection, &batch.buckets).await?;
-            trends::add(connection, &batch.trends).await?;
-            statements::add_to_ledger(connection, &batch.checkpoint, &batch.ledger).await?;
-            statements::queue_jobs(connection, &batch.opened).await?;
-            statements::insert_gaps(connection, &batch.checkpoint, &batch.gaps).await?;
-            guards::write(connection, &batch.checkpoint, &batch.guards).await?;
-            Ok(Committed::Now)
-        })
-        .await
+    connection.transaction(async |connection| write(connection, batch).await).await
+}
+
+/// Does all that [`commit`] does, and takes it back: whether the database would take this batch.
+///
+/// # Errors
+/// [`FlushError`]; the same that a commit would meet.
+pub async fn rehearse(connection: &mut AsyncPgConnection, batch: &FlushBatch) -> Result<(), FlushError> {
+    let rehearsed = connection.transaction(async |connection| {
+        write(connection, batch).await?;
+        Err::<(), FlushError>(diesel::result::Error::RollbackTransaction.into())
+    });
+    match rehearsed.await {
+        Ok(()) | Err(FlushError::Database(diesel::result::Error::RollbackTransaction)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn write(connection: &mut AsyncPgConnection, batch: &FlushBatch) -> Result<Committed, FlushError> {
+    if !statements::advance_checkpoint(connection, &batch.checkpoint).await? {
+        return already_or_stale(connection, &batch.checkpoint).await;
+    }
+    // First the old ones: one that is resolved leaves the index of unresolved ones before its successor enters.
+    incidents::update(connection, &batch.changed).await?;
+    incidents::insert(connection, &batch.opened).await?;
+    statements::upsert_samples(connection, &batch.samples).await?;
+    statements::insert_transitions(connection, &batch.transitions).await?;
+    statements::insert_outcomes(connection, &batch.outcomes).await?;
+    statements::add_to_buckets(connection, &batch.buckets).await?;
+    trends::add(connection, &batch.trends).await?;
+    statements::add_to_ledger(connection, &batch.checkpoint, &batch.ledger).await?;
+    statements::queue_jobs(connection, &batch.opened).await?;
+    statements::insert_gaps(connection, &batch.checkpoint, &batch.gaps).await?;
+    guards::write(connection, &batch.checkpoint, &batch.guards).await?;
+    Ok(Committed::Now)
 }
 
 async fn already_or_stale(

@@ -1,10 +1,11 @@
 //! One incident and what is kept of it.
 
 use super::{COLUMNS, IncidentRow};
+use crate::ai::{self, SummaryRow};
 use crate::event::{EventType, Severity};
 use crate::status::IncidentStatus;
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::sql_types::{BigInt, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
@@ -83,8 +84,8 @@ pub struct Minute {
 pub struct Kept {
     /// Its newest events, newest first.
     pub samples: Vec<SampleRow>,
-    /// Its summary as it was written.
-    pub summary: Option<serde_json::Value>,
+    /// Its summary.
+    pub summary: Option<SummaryRow>,
     /// The steps of its life, oldest first.
     pub transitions: Vec<TransitionRow>,
     /// Errors by minute.
@@ -117,25 +118,11 @@ pub async fn find(
 pub async fn kept(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Kept> {
     Ok(Kept {
         samples: samples(connection, incident).await?,
-        summary: summary(connection, incident).await?,
+        summary: ai::summary_of(connection, &incident.id).await?,
         transitions: transitions(connection, incident).await?,
         trend: trend(connection, incident).await?,
         deploys_nearby: deploys_nearby(connection, incident).await?,
     })
-}
-
-async fn summary(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Option<serde_json::Value>> {
-    #[derive(diesel::QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Nullable<Jsonb>)]
-        ai_summary: Option<serde_json::Value>,
-    }
-    let row: Option<Row> = diesel::sql_query("SELECT ai_summary FROM incidents WHERE id = $1")
-        .bind::<Text, _>(&incident.id)
-        .get_result(connection)
-        .await
-        .optional()?;
-    Ok(row.and_then(|row| row.ai_summary))
 }
 
 async fn samples(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Vec<SampleRow>> {

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
 
 /// The columns of an [`IncidentRow`].
-const COLUMNS: &str = "id, org_id, project_id, environment, fingerprint, title, status, severity, event_count, \
+pub(crate) const COLUMNS: &str = "id, org_id, project_id, environment, fingerprint, title, status, severity, event_count, \
      first_seen, last_seen, resolved_at, previous_incident_id, applied_through, xmin::text AS version";
 
 /// An incident as it is durable now.

@@ -20,10 +20,10 @@ use schema::names::SCHEMA_VERSION;
 use std::time::Duration;
 
 /// How long a request waits for the engine.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// The first pause between two looks at the database; each is half as long again, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(4);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(4);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 macro_rules! command {
     ($(#[$doc:meta])* $name:ident, $kind:ident, $path:literal) => {
@@ -96,7 +96,7 @@ async fn give(request: &HttpRequest, id: &str, state: &CoreState, kind: CommandK
     }
 }
 
-async fn find(state: &CoreState, project_id: &str, id: &str) -> Result<IncidentRow, Problem> {
+pub(super) async fn find(state: &CoreState, project_id: &str, id: &str) -> Result<IncidentRow, Problem> {
     let absent = || Problem::not_found(format_args!("incident {}", shown(id)));
     if !is_incident_id(id) {
         return Err(absent());
@@ -107,7 +107,7 @@ async fn find(state: &CoreState, project_id: &str, id: &str) -> Result<IncidentR
 
 /// Looks again and again; never ends without an answer. The command is in the log by now, so a database that
 /// does not answer is no reason to tell the client that it failed.
-async fn answer(state: &CoreState, command_id: &str) -> OutcomeRow {
+pub(super) async fn answer(state: &CoreState, command_id: &str) -> OutcomeRow {
     let mut pause = FIRST_PAUSE;
     loop {
         match look(state, command_id).await {

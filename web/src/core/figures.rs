@@ -88,7 +88,7 @@ impl From<OverviewRow> for Overview {
 }
 
 /// `part / whole`, to two decimals; 0 of nothing.
-fn ratio(part: i64, whole: i64) -> f64 {
+pub(super) fn ratio(part: i64, whole: i64) -> f64 {
     if whole == 0 {
         return 0.0;
     }

@@ -1,8 +1,9 @@
 //! Incidents, read.
 
+use super::ai_shapes::AiSummary;
 use super::cursor::{Cursor, is_incident_id};
 use super::list_query::{ListParameters, ListQuery};
-use super::shapes::{AiSummary, IncidentDetail, IncidentEvent, IncidentList, Pagination};
+use super::shapes::{IncidentDetail, IncidentEvent, IncidentList, Pagination};
 use super::{CoreState, failed};
 use crate::error::Problem;
 use crate::openapi::Refusals;
@@ -112,7 +113,8 @@ async fn load(
         .run(async |connection| {
             let complete_until = complete_until(connection).await?;
             let Some(row) = incidents::find(connection, project_id, id).await? else { return Ok(None) };
-            let tag = entity_tag(&row);
+            let summary = schema::ai::summary_version(connection, &row.id).await?;
+            let tag = entity_tag(&row, summary.as_deref());
             if names(known, &tag) {
                 return Ok(Some((tag, None)));
             }
@@ -134,7 +136,7 @@ fn shape(row: IncidentRow, kept: Kept, complete_until: Option<DateTime<Utc>>) ->
     let events = kept.samples.into_iter().map(|sample| IncidentEvent::new(&row.id, sample));
     Ok(IncidentDetail {
         events: events.collect::<serde_json::Result<_>>().map_err(Problem::internal)?,
-        ai_summary: kept.summary.and_then(|summary| summary_of(&row.id, summary)),
+        ai_summary: kept.summary.and_then(|summary| AiSummary::read(&row.id, summary)),
         transitions: kept.transitions.into_iter().map(Into::into).collect(),
         trend: kept.trend.into_iter().map(Into::into).collect(),
         deploys_nearby: kept.deploys_nearby.into_iter().map(Into::into).collect(),
@@ -144,17 +146,11 @@ fn shape(row: IncidentRow, kept: Kept, complete_until: Option<DateTime<Utc>>) ->
     })
 }
 
-/// A summary that cannot be read must not hide the incident.
-fn summary_of(incident_id: &str, summary: serde_json::Value) -> Option<AiSummary> {
-    serde_json::from_value(summary)
-        .inspect_err(|error| tracing::error!(incident_id, %error, "a summary cannot be read and is not shown"))
-        .ok()
-}
-
-/// Names the state of the incident's row. Weak, because the same state may come with other words around it:
+/// Names the state of the incident's row and of its summary. Weak, because the same state may come with other words around it:
 /// `complete_until` goes on while the incident stands still.
-fn entity_tag(row: &IncidentRow) -> EntityTag {
-    let state = format!("{} {} {} {} {}", row.id, row.applied_through, row.status, row.event_count, row.version);
+fn entity_tag(row: &IncidentRow, summary: Option<&str>) -> EntityTag {
+    let (through, events) = (row.applied_through, row.event_count);
+    let state = format!("{} {through} {} {events} {} {summary:?}", row.id, row.status, row.version);
     EntityTag::new_weak(blake3::hash(state.as_bytes()).to_hex().chars().take(32).collect())
 }
 

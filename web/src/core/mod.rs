@@ -1,8 +1,10 @@
 //! The core API: what is known of incidents, and the commands that people give them.
 //!
-//! It reads PostgreSQL and writes nothing there: a command goes to the log, behind the events that it was given
-//! after, and the engine decides. A key speaks for one project; every query names that project.
+//! It reads PostgreSQL: a command goes to the log, behind the events that it was given after, and the engine decides. Only
+//! a summary that is asked for is queued in the database. A key speaks for one project; every query names that project.
 
+mod ai;
+mod ai_shapes;
 mod commands;
 mod cursor;
 mod figures;
@@ -10,6 +12,7 @@ mod incidents;
 mod ledger;
 mod list_query;
 mod metrics;
+mod quarantine;
 pub(crate) mod query;
 mod search;
 mod shapes;
@@ -23,6 +26,7 @@ use diesel_async::pooled_connection::deadpool::Object;
 use schema::database::Database;
 use schema::search::SearchIndex;
 use std::sync::Arc;
+use tokio::sync::Notify;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 /// What the core API stands on.
@@ -35,6 +39,8 @@ pub struct CoreState {
     pub keys: Keys,
     /// Where commands go.
     pub log: LogWriter,
+    /// Wakes the summarizers of this process, if there are any.
+    pub jobs_queued: Arc<Notify>,
     /// The index of all events; none if this process was not told of one.
     pub search: Option<Arc<dyn SearchIndex>>,
 }
@@ -56,7 +62,13 @@ pub fn services(config: &mut ServiceConfig<'_>) {
         .service(commands::investigate)
         .service(commands::resolve)
         .service(commands::reopen)
+        .service(ai::summarize)
+        .service(ai::stats)
+        .service(ai::activity)
+        .service(ai::jobs)
         .service(ledger::ledger)
+        .service(quarantine::list)
+        .service(quarantine::lift)
         .service(metrics::overview)
         .service(metrics::trends)
         .service(search::events)

@@ -1,10 +1,11 @@
 //! What the core API shows of incidents. These are not the tables' rows: a table may change, a shape is a promise.
 
+use super::ai_shapes::AiSummary;
 use chrono::{DateTime, Utc};
 use schema::event::{EventType, Severity};
 use schema::incidents::{IncidentRow, Minute, SampleRow, TransitionRow};
 use schema::status::IncidentStatus;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
@@ -98,7 +99,7 @@ pub struct IncidentDetail {
     pub incident: Incident,
     /// Its newest events, newest first, at most 20.
     pub events: Vec<IncidentEvent>,
-    /// What a model has made of it; null until then.
+    /// What a model, or Signals' own rules, have made of it; null until then.
     pub ai_summary: Option<AiSummary>,
     /// The steps of its life, oldest first, at most the last 100.
     pub transitions: Vec<Transition>,
@@ -159,30 +160,6 @@ pub(super) fn readable(attributes: String) -> serde_json::Result<Box<RawValue>> 
         return RawValue::from_string(attributes);
     }
     to_raw_value(&serde_json::json!({ "unreadable": attributes }))
-}
-
-/// What a model has made of an incident.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct AiSummary {
-    /// In a few words.
-    pub title: String,
-    /// Who is hit, and how.
-    pub impact: String,
-    /// Most likely first.
-    pub likely_causes: Vec<String>,
-    /// What speaks for them.
-    pub evidence: Vec<String>,
-    /// What to do.
-    pub next_steps: Vec<String>,
-    /// 0 to 1.
-    pub confidence: f64,
-    /// Name of the model.
-    pub model: String,
-    /// When it was written.
-    pub generated_at: Option<DateTime<Utc>>,
-    /// Events that it rests on.
-    pub cited_event_ids: Vec<String>,
 }
 
 /// A step of an incident's life.

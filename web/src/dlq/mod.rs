@@ -9,13 +9,16 @@ pub use letter::{Letter, NoPlace, Origin, Place};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
+use futures_util::{StreamExt, stream};
 use letter::Entry;
 use rdkafka::ClientConfig;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use retry::{Returns, Whole};
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use tokio::sync::mpsc;
 
 /// Letters of this stage are events that the engine has counted, and that only the search index refused: putting one back could
@@ -261,18 +264,33 @@ async fn put_back(
     Ok(())
 }
 
-/// Owns the channel, so that the reader notices when this gives up.
+/// Many at once, handed over in order. After the first failure no more are begun. Owns the channel, so that the reader
+/// notices when this gives up.
 async fn put_each_back(
-    mut wholes: mpsc::Receiver<Whole>,
+    wholes: mpsc::Receiver<Whole>,
     returns: &Returns,
     out: &mut impl Write,
 ) -> anyhow::Result<usize> {
-    let mut done = 0;
-    while let Some(whole) = wholes.recv().await {
-        let now = returns.put_back(&whole).await?;
-        done += 1;
-        let attempt = whole.letter.retries.saturating_add(1);
-        writeln!(out, "{} is back in the log at {now}, attempt {attempt}", whole.letter.place)?;
+    let is_open = Cell::new(true);
+    let waiting = stream::unfold(wholes, async |mut wholes| {
+        let next = if is_open.get() { wholes.recv().await } else { None };
+        next.map(|whole| (whole, wholes))
+    });
+    let put_back = async |whole: Whole| (returns.put_back(&whole).await, whole);
+    let mut under_way = pin!(waiting.map(put_back).buffered(ON_THE_WAY));
+    let (mut done, mut failure) = (0, None);
+    while let Some((put_back, whole)) = under_way.next().await {
+        match put_back {
+            Ok(now) => {
+                done += 1;
+                let attempt = whole.letter.retries.saturating_add(1);
+                writeln!(out, "{} is back in the log at {now}, attempt {attempt}", whole.letter.place)?;
+            }
+            Err(error) => {
+                is_open.set(false);
+                failure.get_or_insert(error);
+            }
+        }
     }
-    Ok(done)
+    failure.map_or(Ok(done), |error| Err(error.context(format!("{done} dead letters are back in the log, others not"))))
 }

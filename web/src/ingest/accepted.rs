@@ -15,7 +15,7 @@ use tokio::sync::{Notify, oneshot};
 /// Between two reports.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long the last report may take.
-const LAST: Duration = Duration::from_secs(5);
+const LAST: Duration = Duration::from_secs(4);
 
 /// The counts of this process. Clones share them.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,7 @@
 
 use super::SupervisionState;
 use super::shapes::{Known, Partition};
+use super::sight::Sight;
 use crate::error::Problem;
 use actors::supervision::kind::ActorId;
 use actors::supervision::view::{ActorView, Observed, Restarts, RouterView, State};
@@ -17,9 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const SHOWN: i64 = 100;
 
 impl SupervisionState {
-    /// What the database knows; it says so itself if the database does not answer.
-    pub(super) async fn known(&self) -> Known {
-        self.ask(async |connection, group, topic| read(connection, group, topic).await).await.unwrap_or_default()
+    /// What the database knows, of quarantines those that `sight` covers; it says so itself if the database does not
+    /// answer.
+    pub(super) async fn known(&self, sight: &Sight) -> Known {
+        let read = async |connection: &mut AsyncPgConnection, group: &str, topic: &str| {
+            read(connection, group, topic, sight.only()).await
+        };
+        self.ask(read).await.unwrap_or_default()
     }
 
     /// The router of a partition that another process owns, as its checkpoint says.
@@ -53,7 +58,7 @@ impl SupervisionState {
     }
 }
 
-async fn read(connection: &mut AsyncPgConnection, group: &str, topic: &str) -> QueryResult<Known> {
+async fn read(connection: &mut AsyncPgConnection, group: &str, topic: &str, only: Option<&str>) -> QueryResult<Known> {
     let rows = oversight::partitions(connection, group, topic).await?;
     let partitions: Vec<Partition> = rows.into_iter().map(Into::into).collect();
     Ok(Known {
@@ -61,7 +66,7 @@ async fn read(connection: &mut AsyncPgConnection, group: &str, topic: &str) -> Q
         complete_until: partitions.iter().filter_map(|partition| partition.complete_until).min(),
         partitions,
         log_gaps: oversight::gaps(connection, topic, SHOWN).await?.into(),
-        quarantine: oversight::quarantined(connection, SHOWN).await?.into(),
+        quarantine: oversight::quarantined(connection, only, SHOWN).await?.into(),
     })
 }
 

@@ -2,12 +2,14 @@
 //! engine, this one or another.
 //!
 //! It asks and changes nothing. A part that is stuck or a database that is away shows as such; neither delays the answer
-//! beyond its deadline. A key with the scope `admin` sees the actors of all projects: it is a key for whoever runs Signals.
+//! beyond its deadline. A key with the scope `admin` sees the engine, and of projects, incidents and quarantines its own
+//! project's; those of all projects are seen by a key that has the scope `operator` besides: it is for whoever runs Signals.
 
 mod known;
 mod parameters;
 mod probes;
 mod shapes;
+mod sight;
 
 pub use actors::supervision::view::{
     ActorView, DeathView, IndexerView, Observed, Order, Page, ResidentView, RouterView, State,
@@ -21,6 +23,7 @@ use crate::error::Problem;
 use crate::openapi::Refusals;
 use actix_web::http::header::{CacheControl, CacheDirective};
 use actix_web::{HttpRequest, HttpResponse, get, web};
+use actors::summarizer::pool::PoolObserver;
 use actors::supervision::indexing::IndexObserver;
 use actors::supervision::kind::{ActorId, Kind};
 use actors::supervision::observer::Observer;
@@ -28,6 +31,7 @@ use actors::supervision::view::{Cursor, Selection};
 use parameters::{ActorParameters, TreeParameters};
 use schema::database::Database;
 use schema::keys::Scope;
+use sight::Sight;
 use std::time::Instant;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -48,15 +52,25 @@ pub struct SupervisionState {
     pub keys: Keys,
     /// The engine of this process; none if it runs elsewhere.
     pub observer: Option<Observer>,
+    /// The summarizers of this process; none if they run elsewhere.
+    pub summarizers: Option<PoolObserver>,
     /// The indexers of this process; none if they run elsewhere.
     pub indexers: Option<IndexObserver>,
+}
+
+impl SupervisionState {
+    /// Whether anybody lives in this process who can be seen.
+    pub fn sees_somebody(&self) -> bool {
+        self.observer.is_some() || self.summarizers.is_some() || self.indexers.is_some()
+    }
 }
 
 /// The living tree: every actor's state, box, restarts and last progress; partitions with offsets and lag, holes in the log,
 /// quarantined fingerprints.
 ///
 /// What does not answer within 200 ms shows as `stuck`, with what it last wrote down. If no engine runs in this process, or
-/// the database does not answer, the other part is shown alone.
+/// the database does not answer, the other part is shown alone. Projects, incidents and quarantines are those of the key's
+/// project, or all if the key has the scope operator.
 #[utoipa::path(
     tag = "supervision",
     params(TreeParameters),
@@ -65,21 +79,29 @@ pub struct SupervisionState {
 )]
 #[get("/v1/supervision")]
 async fn tree(request: HttpRequest, state: web::Data<SupervisionState>) -> Result<HttpResponse, Problem> {
-    state.keys.authorize(&request, Scope::Admin).await?;
+    let sight = Sight::of(&*state.keys.authorize(&request, Scope::Admin).await?);
     let mut query = Query::parse(request.query_string(), &["limit", "sort"])?;
     let children = selection(&mut query, USUAL_BRANCH)?;
     let began = Instant::now();
-    let (engine, known) = tokio::join!(state.living(children), state.known());
-    if engine.is_none() && !known.database_answers {
+    let engine = async {
+        let mut view = sight.through(state.observer.as_ref()?).view(children).await;
+        sight.hide(&mut view);
+        Some(view)
+    };
+    let (engine, known) = tokio::join!(engine, state.known(&sight));
+    let summarizers = state.summarizers.as_ref().map(PoolObserver::view);
+    let indexers = state.indexers.as_ref().map(IndexObserver::view);
+    if !state.sees_somebody() && !known.database_answers {
         return Err(unavailable());
     }
     let known = known.beside(engine.as_ref());
     let collected_in_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(shown(&Supervision { collected_in_ms, engine, known }))
+    Ok(shown(&Supervision::new(collected_in_ms, engine, (summarizers, indexers), known)))
 }
 
-/// One actor by its name: `Flusher`, `PartitionRouter 3`, `Indexer 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`;
-/// a slash may stand for the space. A project or an incident is asked itself; of a router, a page of its children is shown.
+/// One actor by its name: `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`,
+/// `AiSummarizer 1`, `Indexer 3`; a slash may stand for the space. A project or an incident is asked itself; of a router, a page of its
+/// children is shown. Projects and incidents are those of the key's project, or all if the key has the scope operator.
 #[utoipa::path(
     tag = "supervision",
     params(("actor" = String, Path, description = "The actor's `id`, as the tree shows it."), ActorParameters),
@@ -92,7 +114,7 @@ async fn actor(
     name: web::Path<String>,
     state: web::Data<SupervisionState>,
 ) -> Result<HttpResponse, Problem> {
-    state.keys.authorize(&request, Scope::Admin).await?;
+    let sight = Sight::of(&*state.keys.authorize(&request, Scope::Admin).await?);
     let mut query = Query::parse(request.query_string(), &["children", "limit", "sort", "cursor"])?;
     let of_projects = match query.one("children")?.as_deref() {
         None | Some("incidents") => false,
@@ -103,11 +125,19 @@ async fn actor(
     let id: ActorId = name.parse().map_err(|error| Problem::not_found(format!("such actor: {error}")))?;
     let none = Selection::default();
     let (incidents, projects) = if of_projects { (none, asked) } else { (asked, none) };
-    let found = match state.find(&id, incidents, projects).await {
+    let living = match &state.observer {
+        Some(observer) => sight.through(observer).actor(&id, incidents, projects).await,
+        None => None,
+    };
+    let living = living.or_else(|| state.summarizers.as_ref().and_then(|pool| pool.actor(&id)));
+    let living = living.or_else(|| state.indexers.as_ref().and_then(|indexers| indexers.actor(&id)));
+    let found = match living {
         Some(found) => Some(found),
         None => state.elsewhere(&id).await?,
     };
-    found.map(|found| shown(&found)).ok_or_else(|| absent(&id, &state))
+    let mut found = found.ok_or_else(|| absent(&id, state.observer.is_some()))?;
+    sight.hide(&mut found);
+    Ok(shown(&found))
 }
 
 fn selection(query: &mut Query, usual: i64) -> Result<Selection, Problem> {
@@ -125,35 +155,10 @@ fn shown(body: &impl serde::Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header(CacheControl(vec![CacheDirective::NoStore])).json(body)
 }
 
-impl SupervisionState {
-    /// The tree of this process: the engine's, with the indexers below its root; that of the indexers if there is no engine.
-    async fn living(&self, children: Selection) -> Option<ActorView> {
-        let Some(observer) = &self.observer else { return self.indexers.as_ref().map(IndexObserver::root) };
-        let mut root = observer.view(children).await;
-        root.children.extend(self.indexers.iter().flat_map(IndexObserver::actors));
-        Some(root)
-    }
-
-    async fn find(&self, id: &ActorId, incidents: Selection, projects: Selection) -> Option<ActorView> {
-        match (id.kind(), &self.observer) {
-            (Kind::RootSupervisor, _) => self.living(incidents).await,
-            (Kind::IndexConsumer | Kind::Indexer, _) => self.indexers.as_ref().and_then(|indexers| indexers.actor(id)),
-            (_, Some(observer)) => observer.actor(id, incidents, projects).await,
-            (_, None) => None,
-        }
-    }
-
-    /// Whether anybody lives in this process who could be seen.
-    pub fn sees_somebody(&self) -> bool {
-        self.observer.is_some() || self.indexers.is_some()
-    }
-}
-
-fn absent(id: &ActorId, state: &SupervisionState) -> Problem {
+fn absent(id: &ActorId, has_engine: bool) -> Problem {
     let why = match id.kind() {
-        Kind::IndexConsumer | Kind::Indexer if state.indexers.is_none() => "; no indexer runs in this process",
-        Kind::IndexConsumer | Kind::Indexer => " in this process",
-        _ if state.observer.is_none() => "; no engine runs in this process",
+        Kind::SummarizerPool | Kind::AiSummarizer | Kind::IndexConsumer | Kind::Indexer => " in this process",
+        _ if !has_engine => "; no engine runs in this process",
         Kind::IncidentActor | Kind::ProjectActor => " alive here; it is woken when its next record comes",
         _ => " in this process",
     };

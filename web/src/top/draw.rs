@@ -188,7 +188,7 @@ fn incidentals(model: &Model) -> Vec<Line<'static>> {
     let Some((look, _)) = &model.look else { return Vec::new() };
     let deaths = look.tree.engine.iter().flat_map(|root| &root.restarts.deaths).take(3).map(death);
     let quarantined = look.tree.known.quarantine.items.iter().take(2).map(|item| {
-        let (project, print) = (&item.project_id, item.fingerprint.get(..12).unwrap_or(&item.fingerprint));
+        let (project, print) = (&item.project_id, print(&item.fingerprint));
         format!("in quarantine  {project}/{print}  {} records  {}", number(item.records), item.reason)
     });
     let gaps = look.tree.known.log_gaps.items.iter().take(1).map(|gap| {
@@ -200,6 +200,19 @@ fn incidentals(model: &Model) -> Vec<Line<'static>> {
 
 fn death(death: &DeathView) -> String {
     let offset = death.offset.map_or_else(String::new, |offset| format!(" at offset {}", number(offset)));
-    let (actor, reason) = (&death.actor, death.reason.as_str());
+    let (actor, reason) = (shortened(&death.actor), death.reason.as_str());
     format!("{} ago  {actor}  {reason}{offset}: {}", span(death.ms_ago), death.message.replace('\n', " "))
+}
+
+/// Enough of a fingerprint to tell it from others.
+fn print(fingerprint: &str) -> &str {
+    fingerprint.get(..12).unwrap_or(fingerprint)
+}
+
+/// An incident's name without most of its fingerprint, so that the words behind it are on the screen.
+fn shortened(actor: &str) -> String {
+    match actor.rsplit_once('/') {
+        Some((project, fingerprint)) => format!("{project}/{}", print(fingerprint)),
+        None => actor.to_owned(),
+    }
 }

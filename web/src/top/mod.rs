@@ -33,7 +33,7 @@ pub struct TopArgs {
     /// Base URL of a core API, or of an engine's own port.
     #[arg(long, env = "SIGNALS_CORE_URL", default_value = "http://127.0.0.1:3001")]
     pub url: Url,
-    /// API key with scope admin.
+    /// API key with scope admin; with operator besides it shows all projects' incidents.
     #[arg(long, env = "SIGNALS_API_KEY", hide_env_values = true)]
     pub key: Option<Secret>,
     /// Seconds between two looks.

@@ -200,21 +200,20 @@ impl Model {
         let engine = look.tree.engine.as_ref();
         let parts = engine.map_or(&[][..], |root| &root.children);
         let mut lines: Vec<Line> = engine.into_iter().map(root).collect();
-        let (mut routers, mut others, mut indexers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut routers, mut others): (Vec<Line>, Vec<Line>) = (Vec::new(), Vec::new());
         for part in parts {
             match &part.observed {
                 Observed::Router(figures) => routers.push(self.router(part, figures)),
-                Observed::Indexer(figures) => indexers.push(indexer(part, figures)),
-                _ => others.push(other(part)),
+                _ => others.extend(family(part)),
             }
         }
+        others.extend(look.tree.summarizers.iter().chain(&look.tree.indexers).flat_map(family));
         let away = look.tree.known.partitions.iter();
         let away = away.filter(|known| !routers.iter().any(|line| line.partition == Some(known.partition)));
         let away: Vec<Line> = away.map(elsewhere).collect();
         routers.extend(away);
         self.sort(&mut routers);
         others.extend(routers);
-        others.extend(indexers);
         let last = others.len().saturating_sub(1);
         for (place, line) in others.iter_mut().enumerate() {
             let branch = if place == last { "└ " } else { "├ " };
@@ -314,28 +313,54 @@ fn root(view: &ActorView) -> Line {
     line
 }
 
-fn other(view: &ActorView) -> Line {
-    let note = match (&view.why, &view.observed) {
-        (Some(why), _) => why.clone(),
-        (None, Observed::Flusher(seen)) => format!("{} under way, {} durable", seen.under_way, count(seen.durable)),
-        (None, Observed::Consumer(seen)) => format!("{}, round {}", seen.work, count(seen.rounds)),
-        (None, _) => String::new(),
-    };
-    bare(view, note)
+/// One of the few, and those below it.
+fn family(view: &ActorView) -> Vec<Line> {
+    let mut lines = vec![other(view)];
+    for child in &view.children {
+        let mut line = match &child.observed {
+            Observed::Indexer(figures) => indexer(child, figures),
+            _ => other(child),
+        };
+        let [name, ..] = &mut line.cells;
+        name.insert_str(0, "  ");
+        lines.push(line);
+    }
+    lines
 }
 
 /// It belongs to no partition of the engine, so it is not sorted among the routers.
 fn indexer(view: &ActorView, figures: &IndexerView) -> Line {
-    let note = view
-        .why
-        .clone()
-        .unwrap_or_else(|| format!("{} events to {}, {}", count(figures.events), figures.index, figures.step));
-    let mut line = bare(view, note);
+    let did = || format!("{} events to {}, {}", count(figures.events), figures.index, figures.step);
+    let mut line = bare(view, view.why.clone().unwrap_or_else(did));
     let [_, _, lag, restarts, _, _, durable, ..] = &mut line.cells;
     *lag = or_dash(figures.lag, number);
     *restarts = count(view.restarts.count);
     *durable = or_dash(figures.next_offset, number);
     line
+}
+
+fn other(view: &ActorView) -> Line {
+    let note = match (&view.why, &view.observed) {
+        (Some(why), _) => why.clone(),
+        (None, Observed::Flusher(seen)) => format!("{} under way, {} durable", seen.under_way, count(seen.durable)),
+        (None, Observed::Consumer(seen)) => format!("{}, round {}", seen.work, count(seen.rounds)),
+        (None, Observed::Summarizers(seen)) if seen.models.is_empty() => {
+            "no model, summaries are deterministic".to_owned()
+        }
+        (None, Observed::Summarizers(seen)) => format!("{} at work, asking {}", seen.busy, seen.models.join(", ")),
+        (None, Observed::Summarizer(seen)) => {
+            let doing = seen.incident_id.as_ref().map_or_else(|| "idle".to_owned(), |id| format!("on incident {id}"));
+            format!(
+                "{doing} for {}, {} jobs, {} calls, {} failures",
+                span(seen.since_ms),
+                seen.jobs,
+                seen.calls,
+                seen.failed
+            )
+        }
+        (None, _) => String::new(),
+    };
+    bare(view, note)
 }
 
 fn elsewhere(known: &Partition) -> Line {

@@ -144,8 +144,7 @@ async fn an_etag_changes_with_the_incident_and_with_its_summary_only() {
     assert_ne!(second, first);
     for words in ["first", "second"] {
         let known = tag(&rig.get(&uri(1)).await);
-        rig.execute(&format!("UPDATE incidents SET ai_summary = '{{\"title\": \"{words}\"}}' WHERE event_count = 2"))
-            .await;
+        rig.summarize(&incident(1).id, &json!({"title": words})).await;
         let written = ask(&known).await;
         assert_eq!((written.status, &written.body["ai_summary"]["title"]), (200, &json!(words)));
     }
@@ -157,8 +156,8 @@ async fn a_summary_is_shown_if_it_can_be_read_and_never_hides_the_incident() {
     rig.filler().await.flush(vec![incident(1), incident(2)]).await;
     let summary = json!({"title": "t", "impact": "i", "likely_causes": ["c"], "evidence": ["e"], "next_steps": ["n"],
         "confidence": 0.5, "model": "m", "generated_at": "2026-09-21T14:13:22Z", "cited_event_ids": ["e1"]});
-    rig.execute(&format!("UPDATE incidents SET ai_summary = '{summary}' WHERE id = '{}'", incident(1).id)).await;
-    rig.execute(&format!("UPDATE incidents SET ai_summary = '[1]' WHERE id = '{}'", incident(2).id)).await;
+    rig.summarize(&incident(1).id, &summary).await;
+    rig.summarize(&incident(2).id, &json!([1])).await;
     assert_eq!(rig.get(&uri(1)).await.body["ai_summary"], summary);
     let odd = rig.get(&uri(2)).await;
     assert_eq!((odd.status, &odd.body["ai_summary"]), (200, &Value::Null));

@@ -54,8 +54,8 @@ async fn the_overview_adds_up() {
     rig.execute(&jobs(5, "succeeded")).await;
     rig.execute(&jobs(4, "failed")).await;
     rig.execute(
-        "INSERT INTO ai_outputs (id, job_id, incident_id, output_type, model, prompt_version, input_hash, content, \
-             confidence) SELECT 'o', id, incident_id, 'summary', 'm', '1', 'h', '{}', 0.5 FROM ai_jobs \
+        "INSERT INTO ai_outputs (id, job_id, incident_id, project_id, output_type, model, prompt_version, input_hash, \
+             content, confidence) SELECT 'o', id, incident_id, project_id, 'summary', 'm', '1', 'h', '{}', 0.5 FROM ai_jobs \
          WHERE status = 'succeeded'",
     )
     .await;

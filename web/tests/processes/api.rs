@@ -77,7 +77,12 @@ impl Api {
 
     /// Gives an incident a command.
     pub async fn command(&self, id: &str, step: &str) -> Answer {
-        self.ask(self.http.post(format!("{}/v1/incidents/{id}/{step}", self.core))).await.unwrap()
+        self.order(&format!("/v1/incidents/{id}/{step}")).await
+    }
+
+    /// Posts to the core API, without a body.
+    pub async fn order(&self, path: &str) -> Answer {
+        self.ask(self.http.post(format!("{}{path}", self.core))).await.unwrap()
     }
 
     /// Both APIs must say that they want work.

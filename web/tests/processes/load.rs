@@ -40,8 +40,8 @@ fn is_request(number: u64) -> bool {
     number % REQUEST_EVERY == REQUEST_EVERY - 1
 }
 
-/// Mixes the kinds, some a hundred times as frequent as others.
-fn kind(number: u64) -> u64 {
+/// Mixes the kinds; some are a hundred times as frequent as others.
+pub fn kind(number: u64) -> u64 {
     let even = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     (((even * even) >> 32) * KINDS) >> 32
 }
@@ -50,7 +50,13 @@ fn title(kind: u64) -> String {
     format!("failure of kind {kind:03}")
 }
 
-fn event(number: u64, start: DateTime<Utc>) -> ClientEvent {
+/// When the first event of a run occurred.
+pub fn first_moment() -> DateTime<Utc> {
+    DateTime::<Utc>::from(SystemTime::now()) - TimeDelta::hours(1)
+}
+
+/// The event of this number: always the same but for its time, which counts from `start`.
+pub fn event(number: u64, start: DateTime<Utc>) -> ClientEvent {
     let kind = kind(number);
     let route = ROUTES[usize::try_from(kind).unwrap() % ROUTES.len()];
     let attributes: Map<String, Value> = match json!({
@@ -85,6 +91,12 @@ pub struct Load {
 impl Load {
     /// Starts to send, at most `events` of them, at `rate` a second or as fast as they are acknowledged.
     pub fn start(api: &Api, events: u64, rate: Option<f64>) -> Self {
+        let start = first_moment();
+        Self::deliver(api, rate, (0..events).map(move |number| event(number, start)))
+    }
+
+    /// The same for any stream of events.
+    pub fn deliver(api: &Api, rate: Option<f64>, events: impl Iterator<Item = ClientEvent> + Send + 'static) -> Self {
         let (progress, made, stop) = (Arc::<Progress>::default(), Arc::<AtomicU64>::default(), Arc::default());
         let config = ClientConfig {
             connections: 4,
@@ -94,12 +106,12 @@ impl Load {
             patience: PATIENCE,
             ..ClientConfig::new(Url::parse(&api.ingest).unwrap(), api.key.as_str().into())
         };
-        let start = DateTime::<Utc>::from(SystemTime::now()) - TimeDelta::hours(1);
         let (stopped, counter, shared) = (Arc::<AtomicBool>::clone(&stop), Arc::clone(&made), Arc::clone(&progress));
-        let numbers = (0..events).take_while(move |_| !stopped.load(Ordering::SeqCst));
-        let stream = numbers.map(move |number| {
-            counter.store(number + 1, Ordering::SeqCst);
-            event(number, start)
+        let mut events = events;
+        let stream = std::iter::from_fn(move || {
+            let event = if stopped.load(Ordering::SeqCst) { None } else { events.next() };
+            counter.fetch_add(u64::from(event.is_some()), Ordering::SeqCst);
+            event
         });
         let sending = tokio::spawn(async move { deliver(&config, stream, shared).await });
         Self { api: api.clone(), progress, made, stop, sending }
@@ -130,7 +142,7 @@ impl Load {
 /// Events of one project, all acknowledged.
 pub struct Sent {
     pub api: Api,
-    /// Numbers 0 to this.
+    /// Numbers below this; of a stream of its own, how many it has made.
     pub events: u64,
 }
 

@@ -16,7 +16,9 @@
 
 mod api;
 mod chance;
+mod chaos;
 mod conformance;
+mod ending;
 mod engine_killed;
 mod indexer_killed;
 mod kill9;
@@ -28,4 +30,6 @@ mod second_start;
 #[path = "../../../infra/own_servers.rs"]
 mod servers;
 mod stack;
+mod terminal;
 mod wait;
+mod walkthrough;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// So soon a program must have ended after it was asked to.
-const ENDS_WITHIN: Duration = Duration::from_secs(10);
+pub const ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// Lines of its log that a failed test shows.
 const SHOWN_LINES: usize = 40;
 
@@ -48,7 +48,7 @@ impl Program {
 
     /// Lines of its log that contain this text.
     pub fn has_said(&self, text: &str) -> usize {
-        std::fs::read_to_string(&self.log).unwrap().lines().filter(|line| line.contains(text)).count()
+        lines_with(&self.log, text)
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -58,6 +58,11 @@ impl Program {
     /// `kill -9`.
     pub fn kill9(mut self) {
         self.child.kill().unwrap();
+        self.wait();
+    }
+
+    /// Waits until it has ended, which it must be about to do.
+    pub fn wait(&mut self) {
         self.child.wait().unwrap();
     }
 
@@ -83,6 +88,12 @@ impl Program {
         until("the end of the program", within, || !self.is_running()).await;
         self.child.wait().unwrap()
     }
+}
+
+/// Lines of a log that contain this text; none of one that is not there yet.
+pub fn lines_with(log: &Path, text: &str) -> usize {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    log.lines().filter(|line| line.contains(text)).count()
 }
 
 impl Drop for Program {

@@ -1,7 +1,7 @@
 //! What one Signals stands on, in a test of its own: embedded servers, or a real Kafka and PostgreSQL.
 
 use crate::api::Api;
-use crate::program::{Environment, Program, command, processes_with};
+use crate::program::{Environment, Program, command, lines_with, processes_with};
 use crate::servers::{Server, free_port};
 use crate::wait::{eventually, until};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -125,7 +125,19 @@ impl Stack {
 
     /// Starts a program under a name for its log.
     pub fn run(&self, name: &str, arguments: &[&str]) -> Program {
-        Program::start(arguments, &self.environment(), &self.folder.path().join(format!("{name}.log")))
+        self.run_with(name, arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn run_with(&self, name: &str, arguments: &[&str], more: &[(&'static str, &str)]) -> Program {
+        let mut environment = self.environment();
+        environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Program::start(arguments, &environment, &self.folder.path().join(format!("{name}.log")))
+    }
+
+    /// Lines that contain this text in the log of all programs that had this name so far.
+    pub fn has_said(&self, name: &str, text: &str) -> usize {
+        lines_with(&self.folder.path().join(format!("{name}.log")), text)
     }
 
     /// Waits until both APIs say that they want work; returns how long that took.
@@ -151,15 +163,28 @@ impl Stack {
     pub async fn say(&self, arguments: &[&str]) -> String {
         let mut environment = self.environment();
         environment.push(("DATABASE_URL", self.database_url()));
-        let output = self.output(arguments, &environment).await;
+        self.say_in(arguments, &environment).await
+    }
+
+    /// The same, where an embedded stack is found as a person finds it: by its folder.
+    pub async fn say_here(&self, arguments: &[&str]) -> String {
+        self.say_in(arguments, &self.environment()).await
+    }
+
+    async fn say_in(&self, arguments: &[&str], environment: &Environment) -> String {
+        let output = self.output(arguments, environment).await;
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Base of the core API.
+    pub fn core_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[1])
+    }
+
     /// The APIs, with the demo project's key.
     pub fn api(&self) -> Api {
-        let [ingest, core] = self.ports.map(|port| format!("http://127.0.0.1:{port}"));
-        Api::new(ingest, core, KEY)
+        Api::new(format!("http://127.0.0.1:{}", self.ports[0]), self.core_url(), KEY)
     }
 
     /// Makes another project and a key for it, and returns the APIs with that key.
@@ -208,6 +233,21 @@ impl Stack {
         row.map(|row| row.n).map_err(|error| error.to_string())
     }
 
+    /// Rows of a query whose columns are the texts `one` and `two` and the number `n`.
+    pub async fn try_table(&self, query: &str) -> Result<Vec<((String, String), i64)>, String> {
+        #[derive(diesel::QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            one: String,
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            two: String,
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            n: i64,
+        }
+        let rows = diesel::sql_query(query).load::<Row>(&mut self.connect().await?).await;
+        Ok(rows.map_err(|error| error.to_string())?.into_iter().map(|row| ((row.one, row.two), row.n)).collect())
+    }
+
     pub async fn number(&self, query: &str) -> i64 {
         self.try_number(query).await.unwrap()
     }
@@ -227,6 +267,10 @@ fn postmaster_line(folder: &Path, line: usize) -> Option<String> {
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("what its programs said is kept in {}", self.folder.path().display());
+            self.folder.disable_cleanup(true);
+        }
         let folder = self.data_dir().display().to_string();
         let begun = Instant::now();
         // An embedded database ends by itself when its owner is gone; its files can be removed only then.

@@ -11,8 +11,8 @@ mod observed;
 mod paging;
 
 pub use observed::{
-    ArbiterView, ConsumerView, FlusherView, IncidentView, IndexerView, Living, Observed, ProjectView, ResidentView,
-    RootView, RouterView,
+    ArbiterView, ConsumerView, DeadLettersView, FlusherView, IncidentView, IndexerView, Living, Observed, ProjectView,
+    ResidentView, RootView, RouterView, SummarizerView, SummarizersView,
 };
 pub use paging::{Cursor, Order, Place, Selection};
 
@@ -96,7 +96,7 @@ pub struct Mailbox {
 pub struct Restarts {
     /// Since this process started; for a child, since its tenure began.
     pub count: u64,
-    /// What it may still bear; none where the parent's budget counts.
+    /// What it may still bear; children of the same kind and partition share theirs. None for the root, which may bear nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
     /// The last deaths, the newest first.
@@ -120,9 +120,10 @@ pub struct Budget {
 pub struct DeathView {
     /// Who.
     pub actor: String,
-    /// In which partition.
-    pub partition: i32,
-    /// `panicked`, `failed` or `revoked`.
+    /// In which partition, if it belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<i32>,
+    /// `panicked`, `failed`, `revoked` or `rewound`.
     pub reason: ExitReason,
     /// The panic's or the error's words.
     pub message: String,

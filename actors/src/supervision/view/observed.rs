@@ -4,6 +4,7 @@ use super::State;
 use crate::incident::messages::Portrait as IncidentPortrait;
 use crate::project::messages::Portrait as ProjectPortrait;
 use crate::supervision::kind::Kind;
+use crate::supervision::plan::SpecView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -15,6 +16,8 @@ pub enum Observed {
     Root(RootView),
     /// Of the Flusher.
     Flusher(FlusherView),
+    /// Of the DeadLetterWriter.
+    DeadLetters(DeadLettersView),
     /// Of the KafkaConsumer.
     Consumer(ConsumerView),
     /// Of a PartitionRouter.
@@ -25,6 +28,10 @@ pub enum Observed {
     Incident(IncidentView),
     /// Of a ProjectActor that was asked itself.
     Project(ProjectView),
+    /// Of the SummarizerPool.
+    Summarizers(SummarizersView),
+    /// Of an AiSummarizer.
+    Summarizer(SummarizerView),
     /// Of an Indexer.
     Indexer(IndexerView),
 }
@@ -42,6 +49,9 @@ pub struct RootView {
     pub alive: Vec<Living>,
     /// The threads on which they live.
     pub arbiters: Vec<ArbiterView>,
+    /// What is done when one of them dies, by kind.
+    #[serde(default)]
+    pub policies: Vec<SpecView>,
 }
 
 /// A thread that actors live on.
@@ -78,6 +88,17 @@ pub struct FlusherView {
     /// How often the flush under way that fares worst has failed.
     pub failures: u32,
     /// Its last error.
+    pub last_error: Option<String>,
+}
+
+/// What the writer of dead letters shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeadLettersView {
+    /// Letters that wait for their acknowledgements.
+    pub waiting: usize,
+    /// Letters acknowledged since the start.
+    pub sent: u64,
+    /// The last error, until a letter is acknowledged again.
     pub last_error: Option<String>,
 }
 
@@ -131,6 +152,42 @@ pub struct RouterView {
     pub incidents: Option<usize>,
     /// ProjectActors that live with it; none if the router did not answer.
     pub projects: Option<usize>,
+}
+
+/// What the pool of summarizers shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SummarizersView {
+    /// The models in the order in which they are asked; empty: none is, the summaries are deterministic.
+    pub models: Vec<String>,
+    /// Summarizers at work on an incident.
+    pub busy: usize,
+    /// Times that the summaries were looked through.
+    pub rounds: u64,
+    /// Summaries that were asked for again because their incidents had changed.
+    pub refreshed: u64,
+    /// Why the last look for such, or for jobs whose workers vanished, failed.
+    pub last_error: Option<String>,
+}
+
+/// What a summarizer shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SummarizerView {
+    /// The incident that it is at work on; none if it is idle.
+    pub incident_id: Option<String>,
+    /// Which attempt of the incident's job it is.
+    pub attempt: Option<i32>,
+    /// How long it has been at it, or idle.
+    pub since_ms: u64,
+    /// Jobs that it took.
+    pub jobs: u64,
+    /// Jobs that it ended well.
+    pub succeeded: u64,
+    /// Jobs that went wrong with it, that time at least.
+    pub failed: u64,
+    /// Times that it asked a model.
+    pub calls: u64,
+    /// What last went wrong.
+    pub last_error: Option<String>,
 }
 
 /// What an indexer shows.

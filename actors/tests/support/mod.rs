@@ -1,0 +1,4 @@
+//! What several tests share.
+
+pub mod incidents;
+pub mod model_server;

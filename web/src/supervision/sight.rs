@@ -1,0 +1,95 @@
+//! Whose part of the engine a key shows: that of all projects to whoever runs Signals, else that of the key's own.
+//!
+//! The engine itself (its threads, partitions, offsets, holes in the log) belongs to nobody and is shown to every admin.
+
+use crate::auth::Principal;
+use actors::supervision::kind::Kind;
+use actors::supervision::observer::Observer;
+use actors::supervision::view::{ActorView, State};
+use schema::keys::Scope;
+
+/// What stands for words that may quote another project's event.
+const HIDDEN: &str = "shown to a key with the scope operator";
+
+/// What a principal may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// All projects.
+    All,
+    /// One project.
+    Project(String),
+}
+
+impl Sight {
+    pub(super) fn of(principal: &Principal) -> Self {
+        if principal.scopes.contains(&Scope::Operator) {
+            Self::All
+        } else {
+            Self::Project(principal.project_id.clone())
+        }
+    }
+
+    /// The one project, unless it is all.
+    pub(super) fn only(&self) -> Option<&str> {
+        match self {
+            Self::All => None,
+            Self::Project(project) => Some(project),
+        }
+    }
+
+    /// The engine as it may be seen.
+    pub(super) fn through(&self, observer: &Observer) -> Observer {
+        self.only().map_or_else(|| observer.clone(), |project| observer.only(project))
+    }
+
+    /// Takes out of a router's words what a child of any project may have said: its panic's message is among them when
+    /// that is what ended the router.
+    pub(super) fn hide(&self, view: &mut ActorView) {
+        if *self == Self::All {
+            return;
+        }
+        let router = Kind::PartitionRouter.as_str();
+        for death in view.restarts.deaths.iter_mut().filter(|death| death.actor.starts_with(router)) {
+            HIDDEN.clone_into(&mut death.message);
+        }
+        if view.kind == Kind::PartitionRouter && matches!(view.state, State::Restarting | State::Ended) {
+            view.why = Some(HIDDEN.to_owned());
+        }
+        for child in &mut view.children {
+            self.hide(child);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn principal(scopes: &[Scope]) -> Principal {
+        Principal { key_id: "k".into(), org_id: "o".into(), project_id: "mine".into(), scopes: scopes.to_vec() }
+    }
+
+    #[test]
+    fn only_an_operator_sees_all_projects_and_what_ended_a_router() {
+        assert_eq!(Sight::of(&principal(Scope::ALL)).only(), None);
+        let mine = Sight::of(&principal(&[Scope::Read, Scope::Admin]));
+        assert_eq!(mine.only(), Some("mine"));
+        let death = |actor: &str| json!({"actor": actor, "partition": 1, "reason": "panicked", "message": "secret of a@b.c", "ms_ago": 1});
+        let deaths = json!([death("PartitionRouter 1"), death("IncidentActor mine/f")]);
+        let view = json!({
+            "kind": "PartitionRouter", "id": "PartitionRouter 1", "state": "restarting", "why": "secret of a@b.c",
+            "restarts": {"count": 2, "deaths": deaths}, "observed": {"type": "consumer", "rounds": 1, "last_round_ms": 1,
+            "work": "", "work_ms": 1, "tenures": 1}
+        });
+        let view: ActorView = serde_json::from_value(view).unwrap();
+        let mut root = ActorView { kind: Kind::RootSupervisor, children: vec![view.clone()], ..view };
+        let whole = root.clone();
+        Sight::All.hide(&mut root);
+        assert_eq!(root, whole);
+        mine.hide(&mut root);
+        let text = serde_json::to_string(&root).unwrap();
+        assert_eq!(text.matches("secret").count(), 3, "its own two deaths, and the root's words: {text}");
+    }
+}
