@@ -288,7 +288,8 @@ impl PollThread {
     }
 }
 
-fn labels(message: &BorrowedMessage<'_>) -> Labels {
+/// What a record's headers say.
+pub(crate) fn labels(message: &BorrowedMessage<'_>) -> Labels {
     let mut labels = Labels::default();
     let Some(headers) = message.headers() else { return labels };
     for header in headers.iter() {

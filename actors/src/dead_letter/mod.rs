@@ -47,7 +47,7 @@ pub struct DeadLetter {
     pub is_command: bool,
     /// How often it had been taken back before.
     pub retries: u32,
-    /// `decode`, `incident`, `project`, `quarantine` or `flush`.
+    /// `decode`, `incident`, `project`, `quarantine`, `flush` or, of the search index, `index`.
     pub stage: &'static str,
     /// A sentence: the parser's, or the panic's message.
     pub reason: String,
@@ -61,6 +61,7 @@ pub struct DeadLetterWriter {
     kafka: ClientConfig,
     origin: Arc<str>,
     topic: Arc<str>,
+    group: Arc<str>,
     desk: Arc<Desk>,
     life: Mutex<Life>,
     _alive: Alive,
@@ -99,7 +100,14 @@ impl DeadLetterWriter {
         let (guardian, producer) = (tree.guard(ActorId::DeadLetters), kafka.create()?);
         let life = Mutex::new(Life { guardian, producer, number: 0, ended: None });
         let _alive = tree.chronicle.birth(Kind::DeadLetterWriter);
-        Ok(Self { kafka, origin: origin.into(), topic: topic.into(), desk, life, _alive })
+        let group = names::ENGINE_GROUP.into();
+        Ok(Self { kafka, origin: origin.into(), topic: topic.into(), group, desk, life, _alive })
+    }
+
+    /// The same, on behalf of another consumer group than the engine's.
+    #[must_use]
+    pub fn on_behalf_of(self, group: &str) -> Self {
+        Self { group: group.into(), ..self }
     }
 
     /// Sends all and tries each again until it is acknowledged. They are handed over in order; one that must be tried
@@ -184,14 +192,14 @@ impl DeadLetterWriter {
 
     async fn try_send(&self, producer: &FutureProducer, letter: &DeadLetter, is_whole: bool) -> KafkaResult<()> {
         let record = FutureRecord::<[u8], [u8]>::to(&self.topic).key(&letter.key);
-        let headers = headers(letter, &self.origin, is_whole);
+        let headers = headers(letter, &self.origin, &self.group, is_whole);
         let record = if is_whole { record.payload(&letter.payload) } else { record }.headers(headers);
         let sent = producer.send(record, Timeout::After(Duration::from_secs(10))).await;
         sent.map(drop).map_err(|(error, _)| error)
     }
 }
 
-fn headers(letter: &DeadLetter, origin: &str, is_whole: bool) -> OwnedHeaders {
+fn headers(letter: &DeadLetter, origin: &str, group: &str, is_whole: bool) -> OwnedHeaders {
     let mut reason: String = letter.reason.chars().take(REASON).collect();
     if !is_whole {
         let bytes = letter.payload.len();
@@ -203,7 +211,7 @@ fn headers(letter: &DeadLetter, origin: &str, is_whole: bool) -> OwnedHeaders {
         (names::ORIGIN_TOPIC_HEADER, origin.to_owned()),
         (names::ORIGIN_PARTITION_HEADER, letter.partition.to_string()),
         (names::ORIGIN_OFFSET_HEADER, letter.offset.to_string()),
-        (names::CONNECTOR_HEADER, names::ENGINE_GROUP.to_owned()),
+        (names::CONNECTOR_HEADER, group.to_owned()),
         (names::STAGE_HEADER, letter.stage.to_owned()),
         (names::REASON_HEADER, reason),
         (RETRIES_HEADER, letter.retries.to_string()),

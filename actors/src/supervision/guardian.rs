@@ -74,7 +74,10 @@ impl Guardian {
             // Nobody listens any more: then the whole tree is going down already.
             let _ = self.tree.obituary.send(DeathNotice { child: name.clone(), reason, words: words.clone() });
         }
-        let partition = if let ActorId::Router(partition) = self.id { Some(partition) } else { None };
+        let partition = match self.id {
+            ActorId::Router(partition) | ActorId::Indexer(partition) => Some(partition),
+            _ => None,
+        };
         let at = std::time::Instant::now();
         let death = Death { actor: name, partition, reason, words, offset: None, restarts_after, is_charged, at };
         self.tree.chronicle.enter(kind, death);
