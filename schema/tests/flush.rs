@@ -216,8 +216,7 @@ async fn minutes_of_several_flushes_add_up_in_their_hours() {
     let database = TestDatabase::create().await;
     let mut connection = database.connect().await;
     let tenure = claim(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap();
-    let flushes = [vec![(0, 1), (5, 2)], vec![(59, 4)], vec![(5, 8), (6, 16)]];
-    for (from, minutes) in (0_i64..).zip(flushes) {
+    for (from, minutes) in (0..).zip([vec![(0, 1), (5, 2)], vec![(59, 4)], vec![(5, 8), (6, 16)]]) {
         let mut next = batch(tenure.epoch, from, from + 1);
         next.trends[0].minutes = minutes;
         let mut later = next.trends[0].clone();

@@ -11,7 +11,6 @@ use super::messages::Conviction;
 use schema::flush::FlushBatch;
 use schema::snapshot::{IncidentIdentity, IncidentSnapshot, Sample};
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// What the database says of a part, in a transaction that is taken back.
@@ -199,9 +198,8 @@ fn harmless(incident: &IncidentSnapshot) -> IncidentSnapshot {
 
 /// Which items are refused alone; none if the database went away meanwhile.
 async fn bisect<T>(items: &[T], mut ask: impl AsyncFnMut(&[T]) -> Rehearsal) -> Option<Vec<(usize, Refused)>> {
-    let mut guilty = Vec::new();
-    let whole: Range<usize> = 0..items.len();
-    let mut open = vec![whole];
+    let (mut guilty, mut open) = (Vec::new(), Vec::new());
+    open.push(0..items.len());
     while let Some(range) = open.pop() {
         let part = items.get(range.clone()).filter(|part| !part.is_empty());
         let Some(part) = part else { continue };
