@@ -101,7 +101,7 @@ fn incident_facts(gathered: &Gathered) -> IncidentFacts {
         severity: row.severity.as_str().to_owned(),
         environment: text(&row.environment, 100),
         error_code: gathered.origin.error_code.as_deref().map(|code| text(code, 200)),
-        route: gathered.origin.route.as_deref().map(template_route).map(|route| text(&route, 200)).filter(is_said),
+        route: gathered.origin.route.as_deref().filter(|route| !route.is_empty()).map(route),
         first_seen: time(row.first_seen),
         last_seen: time(row.last_seen),
         duration_minutes: minutes_between(row.first_seen, row.last_seen),
@@ -111,8 +111,8 @@ fn incident_facts(gathered: &Gathered) -> IncidentFacts {
     }
 }
 
-fn is_said(text: &String) -> bool {
-    !text.is_empty()
+fn route(sent: &str) -> String {
+    text(&template_route(sent), 200)
 }
 
 fn counts(incident: &IncidentRow, trend: &[Minute]) -> Counts {
