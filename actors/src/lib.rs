@@ -12,6 +12,7 @@ pub mod dead_letter;
 pub mod failpoint;
 pub mod flusher;
 pub mod incident;
+pub mod indexer;
 #[cfg(test)]
 mod log_lines;
 pub mod metrics;
@@ -19,3 +20,4 @@ pub mod project;
 pub mod router;
 pub mod summarizer;
 pub mod supervision;
+pub mod unwatched;

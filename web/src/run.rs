@@ -11,6 +11,7 @@ use crate::metrics::exporter::Exporter;
 use crate::metrics::requests::measure;
 use crate::producer::LogWriter;
 use crate::request_id::request_id;
+use crate::search_retention::SearchRetention;
 use crate::stack::{Stack, seed_key};
 use crate::supervision::{self, SupervisionState};
 use crate::{core, health, ingest, metrics, openapi, topics};
@@ -18,14 +19,17 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use actors::config::EngineConfig;
+use actors::indexer::config::IndexerConfig;
 use actors::summarizer::config::AiConfig;
 use actors::summarizer::model::{ModelClient, ModelConfig};
 use actors::summarizer::pool::{JobsQueued, SummarizerPool};
 use actors::summarizer::rerun::{self, Rerun};
+use actors::supervision::indexing::Indexing;
 use actors::supervision::root::Engine;
 use anyhow::Context;
 use futures_util::future::join_all;
 use schema::database::{Database, DatabaseConfig};
+use schema::search::SearchIndex;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,6 +58,8 @@ pub enum Role {
     Engine,
     /// Incidents to their summaries.
     AiWorker,
+    /// The log to the search index.
+    Indexer,
 }
 
 /// What runs in this process, to be ended in the opposite order of its start.
@@ -63,6 +69,7 @@ struct Running {
     servers: Vec<ServerHandle>,
     engine: Option<Engine>,
     summarizers: Option<SummarizerPool>,
+    indexing: Option<(Indexing, SearchRetention)>,
     reporter: Option<Reporter>,
     addresses: Vec<(Role, SocketAddr)>,
 }
@@ -80,7 +87,7 @@ pub async fn up() -> anyhow::Result<()> {
         prepare(&stack).await?;
         let database = schema::database::pool(&stack.database, config.database_connections)?;
         schema::seed::seed_demo(&mut *database.get().await?, &key).await.context("cannot seed the demo project")?;
-        let all = [Role::Ingest, Role::Core, Role::Engine, Role::AiWorker];
+        let all = [Role::Ingest, Role::Core, Role::Engine, Role::AiWorker, Role::Indexer];
         let running = start(&all, &config, &stack, database).await?;
         print!("{}", welcome(&running, &stack, &key, &config)?);
         until_told(running).await
@@ -97,6 +104,11 @@ pub async fn up() -> anyhow::Result<()> {
 pub async fn roles(roles: &[Role]) -> anyhow::Result<()> {
     let config: SignalsConfig = section("SIGNALS_")?;
     let stack = if needs_log(roles) { Stack::named_with_log()? } else { Stack::named()? };
+    let stack = stack.and_named_search(&config)?;
+    anyhow::ensure!(
+        stack.search.is_some() || !roles.contains(&Role::Indexer),
+        "set OPENSEARCH_URL; only `signals` and `signals up` bring their own search index"
+    );
     if needs_log(roles) {
         prepare(&stack).await?;
     } else {
@@ -176,10 +188,13 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     if roles.contains(&Role::AiWorker) {
         running.summarizers = Some(summarizers(database.clone(), Arc::clone(&jobs_queued))?);
     }
+    if let Some(index) = stack.search.clone().filter(|_| roles.contains(&Role::Indexer)) {
+        let indexing = running.index(index, config, stack, database.clone())?;
+        exporter = exporter.sample(indexing.sampler());
+        probes = supervision::index_probes(probes, &indexing.observer());
+    }
     let keys = Keys::new(database.clone());
-    let observer = running.engine.as_ref().map(Engine::observer);
-    let summarizers = running.summarizers.as_ref().map(SummarizerPool::observer);
-    let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer, summarizers };
+    let seen = running.seen(database.clone(), keys.clone());
     let watched = watched(probes, exporter);
     let has_http = roles.contains(&Role::Ingest) || roles.contains(&Role::Core);
     if config.metrics_port.is_some() || !has_http {
@@ -190,7 +205,8 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     }
     let log = LogWriter::new(stack.kafka.clone(), schema::names::RAW_TOPIC)?;
     if roles.contains(&Role::Core) {
-        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone(), jobs_queued };
+        let search = stack.search.clone();
+        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone(), jobs_queued, search };
         let watched = watched.clone();
         let routes = move |config: &mut web::ServiceConfig| {
             config.configure(core::routes(state.clone())).configure(supervision::routes(seen.clone()));
@@ -243,14 +259,14 @@ fn watched(probes: Probes, exporter: Exporter) -> impl Fn(&mut web::ServiceConfi
     }
 }
 
-/// The same, and the operator's view if the engine lives in this process: it is seen there even if nothing else is served.
+/// The same, and the operator's view if anybody lives in this process who can be seen: even if nothing else is served.
 fn beside_engine(
     watched: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     seen: SupervisionState,
 ) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     move |config| {
         config.configure(watched.clone());
-        if seen.observer.is_some() || seen.summarizers.is_some() {
+        if seen.sees_somebody() {
             config.configure(supervision::routes(seen.clone()));
         }
     }
@@ -264,9 +280,31 @@ impl Running {
             servers: Vec::new(),
             engine: None,
             summarizers: None,
+            indexing: None,
             reporter: None,
             addresses: Vec::new(),
         }
+    }
+
+    /// Starts the indexers and what deletes old days, whether or not the search server answers.
+    fn index(
+        &mut self,
+        index: Arc<dyn SearchIndex>,
+        config: &SignalsConfig,
+        stack: &Stack,
+        database: Database,
+    ) -> anyhow::Result<&Indexing> {
+        let settings = IndexerConfig { consumer_settings: stack.consumer_settings.clone(), ..IndexerConfig::default() };
+        let indexing = Indexing::start(stack.kafka.clone(), Arc::clone(&index), settings)?;
+        let retention = SearchRetention::start(database, index, config.search_retention_days);
+        Ok(&self.indexing.insert((indexing, retention)).0)
+    }
+
+    fn seen(&self, database: Database, keys: Keys) -> SupervisionState {
+        let observer = self.engine.as_ref().map(Engine::observer);
+        let summarizers = self.summarizers.as_ref().map(SummarizerPool::observer);
+        let indexers = self.indexing.as_ref().map(|(indexing, _)| indexing.observer());
+        SupervisionState { database, keys, observer, summarizers, indexers }
     }
 
     /// Health and metrics on a port of their own. The port that nobody chose may be taken: then any free one.
@@ -331,7 +369,13 @@ impl Running {
                 engine.stop().await;
             }
         };
-        tokio::join!(report, summarize, flush);
+        let index = async {
+            if let Some((indexing, retention)) = self.indexing {
+                retention.stop();
+                indexing.stop().await;
+            }
+        };
+        tokio::join!(report, summarize, index, flush);
     }
 }
 
@@ -357,7 +401,7 @@ async fn until_told(mut running: Running) -> anyhow::Result<()> {
     running.stop().await;
     // The durable rows and the log hold everything: the next start goes on from there.
     match death {
-        Some(Some(notice)) => anyhow::bail!("{} failed too often ({:?})", notice.child, notice.reason),
+        Some(Some(notice)) => anyhow::bail!("{} died too often ({:?}): {}", notice.child, notice.reason, notice.words),
         Some(None) => anyhow::bail!("the thread that polls the log has ended"),
         None => Ok(()),
     }

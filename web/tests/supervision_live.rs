@@ -1,11 +1,13 @@
 //! The operator's view over HTTP and in a terminal, of a real engine on a real Kafka and a real PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod watch_rig;
+mod rig;
 
 use actix_web::{App, test};
 use actors::failpoint::{BLOCK, Gate};
 use actors::supervision::observer::Observer;
+use rig::KEY;
+use rig::watched::{PARTITIONS, Rig, event};
 use schema::database::{Database, DatabaseConfig, pool};
 use schema::keys::{NewKey, Scope, hash_key, shown_prefix};
 use schema::names::{ENGINE_GROUP, RAW_TOPIC};
@@ -14,7 +16,6 @@ use schema::testing::TestDatabase;
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use watch_rig::{KEY, PARTITIONS, Rig, event};
 use web::auth::Keys;
 use web::error::problem_defaults;
 use web::supervision::{SupervisionState, routes};
@@ -225,7 +226,13 @@ async fn a_terminal_shows_the_same_tree() {
 
 /// The view's routes alone, asked for one path.
 async fn ask(database: &Database, keys: &Keys, observer: Option<Observer>, path: &str) -> (u16, Value) {
-    let state = SupervisionState { database: database.clone(), keys: keys.clone(), observer, summarizers: None };
+    let state = SupervisionState {
+        database: database.clone(),
+        keys: keys.clone(),
+        observer,
+        summarizers: None,
+        indexers: None,
+    };
     let app = test::init_service(App::new().configure(problem_defaults).configure(routes(state))).await;
     let request = test::TestRequest::get().uri(path).insert_header(("x-api-key", KEY)).to_request();
     let response = test::call_service(&app, request).await;

@@ -21,6 +21,7 @@ mod chaos;
 mod conformance;
 mod ending;
 mod engine_killed;
+mod indexer_killed;
 mod kill9;
 mod load;
 #[path = "../../../actors/tests/support/model_server.rs"]
