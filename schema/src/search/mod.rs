@@ -147,7 +147,7 @@ pub struct SearchRequest {
     pub to: Option<DateTime<Utc>>,
     /// Where the page begins.
     pub page: Page,
-    /// Hits on the page, at most 100; 0: only what is counted.
+    /// Hits on the page, at most 101; 0: only what is counted.
     pub limit: usize,
     /// Width of the histogram's bars, whole milliseconds; none: no histogram.
     pub interval: Option<TimeDelta>,

@@ -14,6 +14,7 @@ mod list_query;
 mod metrics;
 mod quarantine;
 pub(crate) mod query;
+mod search;
 mod shapes;
 
 use crate::auth::Keys;
@@ -69,7 +70,9 @@ pub fn services(config: &mut ServiceConfig<'_>) {
         .service(quarantine::list)
         .service(quarantine::lift)
         .service(metrics::overview)
-        .service(metrics::trends);
+        .service(metrics::trends)
+        .service(search::events)
+        .service(search::event);
 }
 
 impl CoreState {

@@ -1,5 +1,5 @@
 //! What the tests of the OpenSearch backend share: a room of their own on the real server, and listeners before it.
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod scripted;
 pub mod tls;
