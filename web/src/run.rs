@@ -1,5 +1,10 @@
 //! The wiring: which parts a process runs, in which order they start and end.
 
+mod prepare;
+mod welcome;
+
+pub use prepare::migrate;
+
 use crate::auth::Keys;
 use crate::config::{SignalsConfig, section};
 use crate::core::CoreState;
@@ -14,7 +19,7 @@ use crate::request_id::request_id;
 use crate::search_retention::SearchRetention;
 use crate::stack::{Stack, seed_key};
 use crate::supervision::{self, SupervisionState};
-use crate::{core, health, ingest, metrics, openapi, topics};
+use crate::{core, health, ingest, metrics, openapi};
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
@@ -28,21 +33,18 @@ use actors::supervision::indexing::Indexing;
 use actors::supervision::root::Engine;
 use anyhow::Context;
 use futures_util::future::join_all;
-use schema::database::{Database, DatabaseConfig};
+use prepare::prepare;
+use schema::database::Database;
 use schema::search::SearchIndex;
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use welcome::welcome;
 
 /// Seconds that requests under way may take once the process is told to end. With the last report or the last flushes,
 /// whichever takes longer, a process ends within ten, whatever server is away.
 const SHUTDOWN_SECONDS: u64 = 3;
-/// How long the database and the log may be away at the start before we give up.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two attempts to reach them.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Where a process without other HTTP servers serves its health and metrics, unless `SIGNALS_METRICS_PORT` says.
 const METRICS_PORT: u16 = 3003;
@@ -121,48 +123,6 @@ pub async fn roles(roles: &[Role]) -> anyhow::Result<()> {
 /// Summaries are written from the database to the database.
 fn needs_log(roles: &[Role]) -> bool {
     roles.iter().any(|role| *role != Role::AiWorker)
-}
-
-/// Schema and topics, as often as one likes. Servers that are still starting, as they are when everything starts at
-/// once, are waited for.
-async fn prepare(stack: &Stack) -> anyhow::Result<()> {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while let Err(error) = migrate(stack.database.clone()).await {
-        if !is_away(&error) || std::time::Instant::now() > deadline {
-            return Err(error);
-        }
-        tracing::warn!(error = format!("{error:#}"), "the database is not ready, will try again");
-        tokio::time::sleep(PAUSE).await;
-    }
-    while let Err(error) = topics::ensure(&stack.kafka, stack.layout).await {
-        if std::time::Instant::now() > deadline {
-            return Err(error).context("the log does not answer");
-        }
-        tracing::warn!(%error, "the log is not ready, will try again");
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(())
-}
-
-/// Whether a migration failed because the server was not there; it says in words alone that it refuses a password.
-fn is_away(error: &anyhow::Error) -> bool {
-    let refused = error.chain().find_map(|cause| cause.downcast_ref::<diesel::ConnectionError>());
-    refused.is_some_and(|refused| !refused.to_string().contains("authentication failed"))
-}
-
-/// On a runtime of its own: diesel's migrations need one with several threads, actix has one with one.
-///
-/// # Errors
-/// The database's.
-pub async fn migrate(config: DatabaseConfig) -> anyhow::Result<()> {
-    let migration = move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        runtime.block_on(async {
-            let connection = schema::database::connect_once(&config).await??;
-            anyhow::Ok(schema::migrate::migrate_with(connection).await?)
-        })
-    };
-    web::block(migration).await?.context("cannot bring the schema up to date")
 }
 
 async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: Database) -> anyhow::Result<Running> {
@@ -412,28 +372,4 @@ async fn failed(engine: &mut Option<Engine>) -> Option<actors::supervision::chil
         Some(engine) => engine.failed().await,
         None => std::future::pending().await,
     }
-}
-
-fn welcome(running: &Running, stack: &Stack, key: &str, config: &SignalsConfig) -> Result<String, std::fmt::Error> {
-    let (ingest, core) = (running.url(Role::Ingest), running.url(Role::Core));
-    let mut text = String::from("\nSignals is up.\n\n");
-    writeln!(text, "  events in  {ingest}/v1/events")?;
-    writeln!(text, "  incidents  {core}/v1/incidents   (all of it: {core}/openapi.json)")?;
-    writeln!(text, "  engine     {core}/v1/supervision   (or `signals top --url {core}`)")?;
-    let kept = match config.seed_api_key {
-        Some(_) => "SIGNALS_SEED_API_KEY".to_owned(),
-        None => config.data_dir.join("demo-api-key").display().to_string(),
-    };
-    writeln!(text, "  demo key   {key}   (from {kept})")?;
-    for line in &stack.description {
-        writeln!(text, "  {line}")?;
-    }
-    write!(
-        text,
-        "\nSend a first error, then look at its incident:\n\n  \
-         curl {ingest}/v1/events -H 'X-API-Key: {key}' -H 'Content-Type: application/json' \\\n    \
-         -d '{{\"event_type\":\"error\",\"message\":\"card declined\",\"attributes\":{{\"route\":\"/checkout/42\",\"error_code\":\"CARD\"}}}}'\n  \
-         curl {core}/v1/incidents -H 'X-API-Key: {key}'\n\n"
-    )?;
-    Ok(text)
 }
