@@ -62,7 +62,7 @@ async fn compare(mix: Mix, rounds: usize, target: f64) -> anyhow::Result<()> {
 
 fn drain(topic: &Topic, mix: &Mix, database_url: Option<&str>) -> Drain {
     let database_url = database_url.map(str::to_owned);
-    Drain { topic: topic.name.clone(), records: mix.events, database_url, residents: None }
+    Drain { topic: topic.name.clone(), records: mix.events, database_url, residents: None, is_watched: false }
 }
 
 fn show(round: usize, name: &str, drained: &Drained) {

@@ -20,3 +20,4 @@ pub mod project;
 pub mod router;
 pub mod summarizer;
 pub mod supervision;
+pub mod unwatched;

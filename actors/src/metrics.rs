@@ -42,6 +42,8 @@ schema::instruments! {
     /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project,
     /// quarantine, flush, index).
     Counter dead_letters(stage) = "signals_dead_letters_total";
+    /// Samples whose content the database refused, and that are kept without it.
+    Counter samples_refused() = "signals_samples_refused_total";
     /// Fingerprints that were quarantined because their records kept killing their incident's actor.
     Counter quarantines() = "signals_quarantines_total";
     /// Events that went to an overflow incident because their project had opened too many fingerprints.
@@ -114,6 +116,7 @@ pub(crate) fn begin() {
         dead_letters(stage).increment(0);
     }
     quarantines().increment(0);
+    samples_refused().increment(0);
     for kind in ["incident", "project"] {
         passivated(kind).increment(0);
         // Registering it is what makes it appear.

@@ -5,7 +5,9 @@ use crate::servers::{kafka, number, server_cpu};
 use crate::usage::{cpu_seconds, memory_kib};
 use actors::config::EngineConfig;
 use actors::consumer::decode::decode_event;
+use actors::supervision::observer::Observer;
 use actors::supervision::root::Engine;
+use actors::supervision::view::Selection;
 use anyhow::Context;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -13,6 +15,7 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schema::database::{DatabaseConfig, pool};
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -34,6 +37,8 @@ pub struct Drain {
     pub database_url: Option<String>,
     /// IncidentActors that may live with one router; the engine's default if none.
     pub residents: Option<usize>,
+    /// Whether somebody looks on: asks for the tree once a second, as `signals top` does.
+    pub is_watched: bool,
 }
 
 /// How it went.
@@ -41,6 +46,8 @@ pub struct Drain {
 pub struct Drained {
     /// From the first call to the last record (durable, for the engine).
     pub seconds: f64,
+    /// Of them, until the first record was durable: mostly the group's first assignment; 0 for the bare loop.
+    pub waited: f64,
     /// Records per second.
     pub rate: f64,
     /// CPU seconds of this process meanwhile.
@@ -69,6 +76,7 @@ impl Watch {
         let (resident_kib, peak_kib) = memory_kib()?;
         Ok(Drained {
             seconds: elapsed.as_secs_f64(),
+            waited: 0.0,
             rate: per_second(records, elapsed),
             cpu: cpu_seconds()? - self.cpu,
             database_cpu: 0.0,
@@ -116,6 +124,14 @@ pub fn bare(drain: &Drain) -> anyhow::Result<Drained> {
 /// # Errors
 /// If it fails, or is not done in time.
 pub async fn engine(drain: &Drain) -> anyhow::Result<Drained> {
+    engine_with(drain, |_| ()).await
+}
+
+/// The same, told more by `change`.
+///
+/// # Errors
+/// As [`engine`].
+pub async fn engine_with(drain: &Drain, change: impl FnOnce(&mut EngineConfig)) -> anyhow::Result<Drained> {
     let url = drain.database_url.as_deref().context("the engine needs a database")?;
     let mut connection = AsyncPgConnection::establish(url).await?;
     let database = pool(&DatabaseConfig::at(url), CONNECTIONS)?;
@@ -128,16 +144,28 @@ pub async fn engine(drain: &Drain) -> anyhow::Result<Drained> {
     };
     config.consumer_settings.extend(tried());
     config.residents = drain.residents.unwrap_or(config.residents);
+    change(&mut config);
     let watch = Watch::start()?;
     let mut engine = Engine::start(kafka()?, database, config).await?;
+    let observer = engine.observer();
     let done = tokio::select! {
-        done = durable(&mut connection, drain.records) => done,
+        done = durable(&mut connection, drain.records, watch.began) => done,
+        endless = look_on(observer), if drain.is_watched => match endless {},
         death = engine.failed() => Err(anyhow::anyhow!("the engine failed: {death:?}")),
     };
-    let drained = done.and_then(|()| watch.end(drain.records));
+    let drained = done.and_then(|waited| Ok(Drained { waited, ..watch.end(drain.records)? }));
     let database_cpu = server_cpu(&mut connection).await;
     engine.stop().await;
     Ok(Drained { database_cpu: database_cpu?, ..drained? })
+}
+
+/// Once a second, for ever.
+async fn look_on(observer: Observer) -> Infallible {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        ticks.tick().await;
+        black_box(observer.view(Selection { limit: 10, ..Selection::default() }).await);
+    }
 }
 
 /// Settings of librdkafka to try out on both, from `BENCH_CONSUMER`: `name=value,name=value`.
@@ -146,14 +174,18 @@ fn tried() -> Vec<(String, String)> {
     text.split(',').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
 }
 
-async fn durable(connection: &mut AsyncPgConnection, records: u64) -> anyhow::Result<()> {
+/// Waits until all are; returns the seconds until the first were.
+async fn durable(connection: &mut AsyncPgConnection, records: u64, began: Instant) -> anyhow::Result<f64> {
     let query = "SELECT coalesce(sum(next_offset), 0)::bigint AS n FROM partition_checkpoints";
-    let (began, wanted) = (Instant::now(), i64::try_from(records)?);
+    let (mut waited, wanted) = (None, i64::try_from(records)?);
     loop {
         let found = number(connection, query).await?;
         tracing::debug!(found, "durable");
+        if found > 0 {
+            waited.get_or_insert(began.elapsed().as_secs_f64());
+        }
         if found >= wanted {
-            return Ok(());
+            return Ok(waited.unwrap_or_default());
         }
         anyhow::ensure!(began.elapsed() < DEADLINE, "{found} of {wanted} records durable in time");
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -66,7 +66,8 @@ impl Mix {
         texts
     }
 
-    fn happened(&self, number: u64) -> DateTime<Utc> {
+    /// When the n-th event occurred.
+    pub fn happened(&self, number: u64) -> DateTime<Utc> {
         let span = self.minutes.saturating_mul(60_000);
         let millis = i64::try_from(number.saturating_mul(span) / self.events.max(1)).unwrap_or(0);
         DateTime::UNIX_EPOCH + TimeDelta::milliseconds(1_790_000_000_000_i64.saturating_add(millis))

@@ -31,35 +31,72 @@ impl ProducerContext for Acknowledged {
 /// # Errors
 /// If the broker did not take all.
 pub fn preload(topic: &str, mix: &Mix) -> anyhow::Result<f64> {
-    let acknowledged = Acknowledged::default();
-    let producer: BaseProducer<Acknowledged> = kafka()?
-        .set("enable.idempotence", "true")
-        .set("compression.type", "lz4")
-        .set("linger.ms", "20")
-        .set("batch.size", "1000000")
-        .set("queue.buffering.max.messages", "200000")
-        .create_with_context(acknowledged.clone())?;
-    let began = Instant::now();
+    let mut filler = Filler::new(topic)?;
     let mut payload = Vec::new();
     for number in 0..mix.events {
         let key = mix.write(number, &mut payload)?;
-        let mut record = BaseRecord::to(topic).key(&key).payload(&payload);
-        while let Err((error, refused)) = producer.send(record) {
+        filler.send(&key, &payload)?;
+    }
+    filler.end()
+}
+
+/// The same for any records: key and value.
+///
+/// # Errors
+/// If the broker did not take all.
+pub fn send(topic: &str, records: impl Iterator<Item = (String, String)>) -> anyhow::Result<f64> {
+    let mut filler = Filler::new(topic)?;
+    for (key, payload) in records {
+        filler.send(&key, payload.as_bytes())?;
+    }
+    filler.end()
+}
+
+struct Filler<'a> {
+    topic: &'a str,
+    acknowledged: Acknowledged,
+    producer: BaseProducer<Acknowledged>,
+    began: Instant,
+    sent: u64,
+}
+
+impl<'a> Filler<'a> {
+    fn new(topic: &'a str) -> anyhow::Result<Self> {
+        let acknowledged = Acknowledged::default();
+        let producer = kafka()?
+            .set("enable.idempotence", "true")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "20")
+            .set("batch.size", "1000000")
+            .set("queue.buffering.max.messages", "200000")
+            .create_with_context(acknowledged.clone())?;
+        Ok(Self { topic, acknowledged, producer, began: Instant::now(), sent: 0 })
+    }
+
+    fn send(&mut self, key: &str, payload: &[u8]) -> anyhow::Result<()> {
+        let mut record = BaseRecord::to(self.topic).key(key).payload(payload);
+        while let Err((error, refused)) = self.producer.send(record) {
             anyhow::ensure!(
                 matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)),
                 "cannot produce: {error}"
             );
-            producer.poll(Duration::from_millis(10));
+            self.producer.poll(Duration::from_millis(10));
             record = refused;
         }
-        if number.is_multiple_of(1_000) {
-            producer.poll(Duration::ZERO);
+        if self.sent.is_multiple_of(1_000) {
+            self.producer.poll(Duration::ZERO);
         }
+        self.sent += 1;
+        Ok(())
     }
-    producer.flush(Duration::from_secs(120)).context("the broker did not take the preload in time")?;
-    let taken = acknowledged.0.load(Ordering::Relaxed);
-    anyhow::ensure!(taken == mix.events, "the broker took {taken} of {} records", mix.events);
-    Ok(per_second(taken, began.elapsed()))
+
+    /// Waits for every acknowledgement. Records per second.
+    fn end(self) -> anyhow::Result<f64> {
+        self.producer.flush(Duration::from_secs(120)).context("the broker did not take the preload in time")?;
+        let taken = self.acknowledged.0.load(Ordering::Relaxed);
+        anyhow::ensure!(taken == self.sent, "the broker took {taken} of {} records", self.sent);
+        Ok(per_second(taken, self.began.elapsed()))
+    }
 }
 
 /// Records per second.

@@ -92,6 +92,14 @@ pub async fn server_cpu(connection: &mut AsyncPgConnection) -> anyhow::Result<f6
 /// # Errors
 /// The database's.
 pub async fn counts(connection: &mut AsyncPgConnection) -> anyhow::Result<Vec<(String, i64)>> {
+    counts_without(connection, "").await
+}
+
+/// The same without those of one project.
+///
+/// # Errors
+/// The database's.
+pub async fn counts_without(connection: &mut AsyncPgConnection, project: &str) -> anyhow::Result<Vec<(String, i64)>> {
     #[derive(diesel::QueryableByName)]
     struct Row {
         #[diesel(sql_type = diesel::sql_types::Text)]
@@ -99,9 +107,8 @@ pub async fn counts(connection: &mut AsyncPgConnection) -> anyhow::Result<Vec<(S
         #[diesel(sql_type = diesel::sql_types::BigInt)]
         event_count: i64,
     }
-    let rows: Vec<Row> = diesel::sql_query("SELECT fingerprint, event_count FROM incidents ORDER BY fingerprint")
-        .load(connection)
-        .await?;
+    let query = "SELECT fingerprint, event_count FROM incidents WHERE project_id <> $1 ORDER BY fingerprint";
+    let rows: Vec<Row> = diesel::sql_query(query).bind::<diesel::sql_types::Text, _>(project).load(connection).await?;
     Ok(rows.into_iter().map(|row| (row.fingerprint, row.event_count)).collect())
 }
 

@@ -401,7 +401,7 @@ async fn until_told(mut running: Running) -> anyhow::Result<()> {
     running.stop().await;
     // The durable rows and the log hold everything: the next start goes on from there.
     match death {
-        Some(Some(notice)) => anyhow::bail!("{} failed too often ({:?})", notice.child, notice.reason),
+        Some(Some(notice)) => anyhow::bail!("{} died too often ({:?}): {}", notice.child, notice.reason, notice.words),
         Some(None) => anyhow::bail!("the thread that polls the log has ended"),
         None => Ok(()),
     }

@@ -2,10 +2,11 @@
 //! reaches the log.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod ingest_rig;
+mod rig;
 
 use flate2::Compression;
-use ingest_rig::{KEY, Options, Rig, answer};
+use rig::KEY;
+use rig::ingest::{Options, Rig, answer};
 use serde_json::json;
 use std::collections::HashSet;
 use std::io::Write;

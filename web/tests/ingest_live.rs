@@ -1,14 +1,15 @@
 //! What a 202 promises, on a real Kafka and a real PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod ingest_rig;
+mod rig;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use ingest_rig::{KEY, Options, Rig, answer, kafka, new_topic};
 use rdkafka::ClientConfig;
 use rdkafka::Message;
 use rdkafka::message::Headers;
+use rig::ingest::{Options, PARTITIONS, Rig, answer};
+use rig::{KEY, kafka, new_topic};
 use schema::envelope::Envelope;
 use schema::fingerprint::{Grouping, fingerprint};
 use schema::keys::{Scope, find_by_hash, hash_key, revoke};
@@ -291,7 +292,7 @@ async fn g4_a_command_goes_to_the_partition_of_its_projects_events_and_says_what
 
 #[actix_web::test]
 async fn what_no_broker_takes_is_refused_at_once() {
-    let topic = new_topic().await;
+    let topic = new_topic(PARTITIONS).await;
     let log = LogWriter::new(kafka(), &topic).unwrap();
     assert_eq!(log.append("p", &vec![b'x'; 2 << 20], false).await, Err(AppendError::TooLarge));
     let mut small = kafka();

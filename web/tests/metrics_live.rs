@@ -1,15 +1,16 @@
 //! A pair of servers and an engine after some traffic: every metric that the README lists is there and tells the truth.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod watch_rig;
+mod rig;
 
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
+use rig::kafka;
+use rig::watched::{PARTITIONS, Rig, event};
 use std::time::{Duration, Instant};
-use watch_rig::{PARTITIONS, Rig, event, kafka};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
 

@@ -1,14 +1,15 @@
 //! Quarantines over HTTP, and whose part of the engine a key shows: a real engine on a real Kafka and a real PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod watch_rig;
+mod rig;
 
 use actors::failpoint::POISON;
 use reqwest::Method;
+use rig::KEY;
+use rig::watched::{PARTITIONS, Rig};
 use schema::keys::{NewKey, Scope, hash_key, shown_prefix};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use watch_rig::{KEY, Rig};
 
 /// An admin of `proj_other`, who does not run the installation.
 const ADMIN: &str = "sk_admin_of_the_other_project";
@@ -102,7 +103,7 @@ async fn an_admin_sees_the_engine_and_his_own_project_and_an_operator_sees_all()
     assert_eq!((&whole["quarantine"]["total"], &part["quarantine"]["total"]), (&json!(2), &json!(1)));
     assert_eq!(part["quarantine"]["items"][0]["project_id"], "proj_other");
     assert!(!part.to_string().contains("proj_demo"), "nowhere else either: {part:#}");
-    for partition in 0..watch_rig::PARTITIONS {
+    for partition in 0..PARTITIONS {
         let page = get(&rig, &format!("/v1/supervision/PartitionRouter/{partition}?limit=100"), ADMIN).await;
         assert!(!page.to_string().contains("proj_demo"), "{page:#}");
         let page = &page["residents"][0];

@@ -1,11 +1,13 @@
 //! The operator's view over HTTP and in a terminal, of a real engine on a real Kafka and a real PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod watch_rig;
+mod rig;
 
 use actix_web::{App, test};
 use actors::failpoint::{BLOCK, Gate};
 use actors::supervision::observer::Observer;
+use rig::KEY;
+use rig::watched::{PARTITIONS, Rig, event};
 use schema::database::{Database, DatabaseConfig, pool};
 use schema::keys::{NewKey, Scope, hash_key, shown_prefix};
 use schema::names::{ENGINE_GROUP, RAW_TOPIC};
@@ -14,7 +16,6 @@ use schema::testing::TestDatabase;
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use watch_rig::{KEY, PARTITIONS, Rig, event};
 use web::auth::Keys;
 use web::error::problem_defaults;
 use web::supervision::{SupervisionState, routes};

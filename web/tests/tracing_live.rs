@@ -2,7 +2,7 @@
 #![cfg(feature = "otlp")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::as_conversions)]
 
-mod watch_rig;
+mod rig;
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web as http};
 use bytes::Bytes;
@@ -11,8 +11,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
+use rig::watched::{Rig, event};
 use std::sync::{Arc, Mutex};
-use watch_rig::{Rig, event};
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT_SPAN: &str = "00f067aa0ba902b7";

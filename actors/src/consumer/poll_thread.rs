@@ -236,9 +236,7 @@ impl PollThread {
             if self.consumer.context().is_alive(partition).is_none_or(|is_alive| is_alive && is_well) {
                 continue; // Revoked meanwhile, or assigned anew.
             }
-            if self.held.remove(&partition).is_some_and(|bound| bound.is_paused) {
-                self.switch(partition, false);
-            }
+            self.held.remove(&partition);
             if let Err(error) = self.fetch_anew(partition) {
                 tracing::error!(partition, %error, "cannot fetch a partition anew, will try again");
                 self.restarts.insert(partition, now + COMMIT_EVERY);
@@ -253,7 +251,9 @@ impl PollThread {
         }
         let from = self.consumer.context().begin(&self.consumer, partition);
         // Without an offset there is no tenure yet; but the group thinks that we fetch it, and so must librdkafka.
-        self.consumer.incremental_assign(&self.list(partition, from))
+        self.consumer.incremental_assign(&self.list(partition, from))?;
+        // librdkafka keeps a partition paused though it was taken out and put back.
+        self.consumer.resume(&self.list(partition, None))
     }
 
     fn is_fetched(&self, partition: i32) -> bool {

@@ -121,9 +121,11 @@ impl Progress {
 
     pub(crate) fn set_routed(&self, position: i64, undurable: usize, residents: usize) {
         self.position.store(position, Ordering::Relaxed);
-        self.undurable.store(undurable, Ordering::Relaxed);
-        self.residents.store(residents, Ordering::Relaxed);
-        self.moved.enter(());
+        if crate::unwatched::is_on() {
+            self.undurable.store(undurable, Ordering::Relaxed);
+            self.residents.store(residents, Ordering::Relaxed);
+            self.moved.enter(());
+        }
     }
 
     pub(crate) fn set_undurable(&self, records: usize) {

@@ -12,7 +12,6 @@ use super::restart::{RestartBudget, Verdict};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// What all guardians of one engine share.
@@ -104,14 +103,10 @@ where
             Err(_) => Ended::panicked(panics::last_message()),
         };
         match guardian.died(&ended) {
-            Verdict::RestartAfter(wait) => pause(wait).await,
+            Verdict::RestartAfter(wait) => tokio::time::sleep(wait).await,
             Verdict::Escalate => return Err(ended),
         }
     }
-}
-
-async fn pause(wait: Duration) {
-    tokio::time::sleep(wait).await;
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub struct Filter {
     /// Of this project only.
     #[arg(long)]
     pub project: Option<String>,
-    /// Of this stage only: decode, incident, project, quarantine or index.
+    /// Of this stage only: decode, incident, project, quarantine, flush or index.
     #[arg(long)]
     pub stage: Option<String>,
 }

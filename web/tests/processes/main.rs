@@ -14,6 +14,7 @@
     reason = "tests"
 )]
 
+mod ai_workers;
 mod api;
 mod chance;
 mod chaos;
@@ -23,6 +24,8 @@ mod engine_killed;
 mod indexer_killed;
 mod kill9;
 mod load;
+#[path = "../../../actors/tests/support/model_server.rs"]
+mod model_server;
 mod outages;
 mod program;
 mod proof;

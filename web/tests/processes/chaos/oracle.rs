@@ -36,6 +36,8 @@ pub struct Oracle {
     pub ledger: BTreeMap<Of, i64>,
     /// Errors by project and title.
     pub counts: BTreeMap<Of, i64>,
+    /// Records by key that came by no ingest and are no events.
+    pub garbage: BTreeMap<String, i64>,
     /// Stage of each dead letter, by partition and offset.
     pub dead: BTreeMap<(i32, i64), String>,
     /// Event ids by project.
@@ -66,6 +68,7 @@ impl Oracle {
         if is_garbage {
             if !entry.is_command {
                 self.enter(&key, "dead_lettered", 1);
+                *self.garbage.entry(key).or_default() += 1;
             }
             self.bury(entry, "decode");
             return;

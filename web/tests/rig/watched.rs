@@ -1,35 +1,24 @@
 //! An ingest server, a core server and an engine in this process, on a real Kafka and a real PostgreSQL, watched as `run.rs`
 //! has it.
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use super::{KEY, dlq_of, kafka, new_topic, serve};
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
-use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpServer};
 use actors::config::EngineConfig;
 use actors::supervision::root::Engine;
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use schema::database::{Database, DatabaseConfig, pool};
 use schema::seed::seed_demo;
 use schema::testing::TestDatabase;
 use std::time::{Duration, Instant};
 use web::auth::Keys;
 use web::core::CoreState;
-use web::error::problem_defaults;
 use web::health::Probes;
 use web::ingest::accepted::Accepted;
 use web::ingest::{IngestConfig, IngestState};
 use web::metrics::exporter::Exporter;
-use web::metrics::requests::measure;
 use web::producer::LogWriter;
-use web::request_id::request_id;
 use web::supervision::{self, SupervisionState};
 
 pub const PARTITIONS: i32 = 3;
-/// The seeded key of the project `proj_demo`, with all scopes.
-pub const KEY: &str = "sig_the-key-of-this-test";
 
 pub struct Rig {
     pub topic: String,
@@ -42,44 +31,10 @@ pub struct Rig {
     _database: TestDatabase,
 }
 
-pub fn kafka() -> ClientConfig {
-    let brokers = std::env::var("KAFKA_BROKERS")
-        .unwrap_or_else(|_| panic!("set KAFKA_BROKERS to a real Kafka; infra/test-services.sh starts one"));
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers);
-    config
-}
-
-async fn make_topics(topic: &str) -> String {
-    let admin: AdminClient<DefaultClientContext> = kafka().create().unwrap();
-    let dlq = format!("{topic}-dlq");
-    let both = [
-        NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)),
-        NewTopic::new(&dlq, 1, TopicReplication::Fixed(1)),
-    ];
-    for made in admin.create_topics(&both, &AdminOptions::new()).await.unwrap() {
-        made.unwrap();
-    }
-    dlq
-}
-
-fn serve(routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static) -> (String, ServerHandle) {
-    let server = HttpServer::new(move || {
-        let app = App::new().configure(problem_defaults).configure(routes.clone());
-        app.wrap(from_fn(request_id)).wrap(from_fn(measure))
-    });
-    let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
-    let url = format!("http://{}", server.addrs()[0]);
-    let running = server.run();
-    let handle = running.handle();
-    actix_web::rt::spawn(running);
-    (url, handle)
-}
-
 impl Rig {
     pub async fn start() -> Self {
-        let topic = format!("test-{}", uuid::Uuid::new_v4().simple());
-        let dlq_topic = make_topics(&topic).await;
+        let topic = new_topic(PARTITIONS).await;
+        let dlq_topic = dlq_of(&topic);
         let test_database = TestDatabase::create().await;
         seed_demo(&mut test_database.connect().await, KEY).await.unwrap();
         let database: Database = pool(&DatabaseConfig::at(test_database.url()), 6).unwrap();

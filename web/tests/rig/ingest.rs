@@ -1,12 +1,8 @@
 //! A real ingest server between real clients, a real Kafka and a real PostgreSQL.
-#![allow(dead_code, reason = "each test file uses its part")]
 
+use super::{KEY, kafka, new_topic, serve};
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, OwnedMessage};
 use rdkafka::{Message, Offset, TopicPartitionList};
@@ -18,15 +14,11 @@ use schema::testing::TestDatabase;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use web::auth::Keys;
-use web::error::problem_defaults;
 use web::ingest::accepted::Accepted;
 use web::ingest::{IngestConfig, IngestState, routes};
 use web::producer::LogWriter;
-use web::request_id::request_id;
 
 pub const PARTITIONS: i32 = 4;
-/// The seeded key of the project `proj_demo`, with all scopes.
-pub const KEY: &str = "sig_the-key-of-this-test";
 
 pub struct Rig {
     pub database: TestDatabase,
@@ -53,45 +45,21 @@ impl Default for Options {
     }
 }
 
-pub fn kafka() -> ClientConfig {
-    let brokers = std::env::var("KAFKA_BROKERS")
-        .unwrap_or_else(|_| panic!("set KAFKA_BROKERS to a real Kafka; infra/test-services.sh starts one"));
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers);
-    config
-}
-
-pub async fn new_topic() -> String {
-    let topic = format!("test-{}", uuid::Uuid::new_v4().simple());
-    let admin: AdminClient<DefaultClientContext> = kafka().create().unwrap();
-    let new = NewTopic::new(&topic, PARTITIONS, TopicReplication::Fixed(1));
-    admin.create_topics([&new], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
-    topic
-}
-
 pub fn database(url: &str) -> Database {
     pool(&DatabaseConfig::at(url), 4).unwrap()
 }
 
 impl Rig {
     pub async fn start(options: Options) -> Self {
-        let topic = new_topic().await;
+        let topic = new_topic(PARTITIONS).await;
         let test_database = TestDatabase::create().await;
         seed_demo(&mut test_database.connect().await, KEY).await.unwrap();
         let url = options.database_url.map_or(test_database.url().to_owned(), |route| route(test_database.url()));
         let log = LogWriter::new(options.kafka, &topic).unwrap();
         let state = IngestState::new(Keys::new(database(&url)), log, Accepted::default(), &options.config);
-        let server = HttpServer::new(move || {
-            App::new().configure(problem_defaults).configure(routes(state.clone())).wrap(from_fn(request_id))
-        })
-        .workers(2)
-        .disable_signals()
-        .bind(("127.0.0.1", 0))
-        .unwrap();
-        let url = format!("http://{}", server.addrs()[0]);
-        let running = server.run();
-        let server = running.handle();
-        actix_web::rt::spawn(running);
+        let (url, server) = serve(move |config| {
+            config.configure(routes(state.clone()));
+        });
         Self { database: test_database, topic, url, client: reqwest::Client::new(), server }
     }
 
