@@ -66,7 +66,7 @@ mod tests {
             ["db", "timeout", "3", "5", "s", "at", "api", "users", "id", "7"]
         );
         assert_eq!(texts("ÜBER-Straße ΣΑΣ İ"), ["über", "straße", "σασ", "i\u{307}"]);
-        assert_eq!(texts(" \n\u{1f600} -- "), [String::new(); 0]);
+        assert!(texts(" \n\u{1f600} -- ").is_empty());
         assert_eq!(texts("end"), ["end"]);
     }
 
