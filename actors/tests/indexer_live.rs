@@ -154,7 +154,9 @@ impl Room {
     fn committed(&self) -> i64 {
         let consumer: BaseConsumer = self.rig.kafka().set("group.id", self.config().group).create().unwrap();
         let mut list = TopicPartitionList::new();
-        (0..PARTITIONS).for_each(|partition| drop(list.add_partition(&self.rig.topic, partition)));
+        for partition in 0..PARTITIONS {
+            list.add_partition(&self.rig.topic, partition);
+        }
         let committed = consumer.committed_offsets(list, Duration::from_secs(20)).unwrap();
         committed.elements().iter().filter_map(|element| element.offset().to_raw()).filter(|offset| *offset > 0).sum()
     }
