@@ -319,3 +319,27 @@ async fn an_indexer_that_panics_begins_anew_from_what_is_settled() {
     indexing.stop().await;
     room.end().await;
 }
+
+#[actix::test]
+async fn an_indexer_that_dies_while_its_partition_is_paused_goes_on() {
+    let room = Room::new().await;
+    room.index.is_away.store(true, Ordering::Relaxed);
+    let indexing = room.start(IndexerConfig { batch_records: 100, ..room.config() });
+    room.rig.send(0, 4_000).await;
+    let assignment = || indexing.observer().view().children;
+    until(async || {
+        let mailboxes: Vec<_> = assignment().into_iter().map(|view| view.mailbox.unwrap().waiting).collect();
+        let are_full = mailboxes.len() == 4 && mailboxes.iter().all(|waiting| *waiting == 1);
+        are_full.then_some(()).ok_or(format!("{mailboxes:?}"))
+    })
+    .await;
+    // Behind a full inbox the next batch grows until its partition is paused.
+    room.index.panics.store(4, Ordering::Relaxed);
+    room.index.is_away.store(false, Ordering::Relaxed);
+    room.wait_for_events(4_000).await;
+    room.wait_for_commit(4_400).await;
+    let deaths: u64 = assignment().iter().map(|view| view.restarts.count).sum();
+    assert_eq!(deaths, 4);
+    indexing.stop().await;
+    room.end().await;
+}
