@@ -158,7 +158,7 @@ impl Signals {
     async fn start(part: Part, folder: &Path, servers: &[(&str, String)]) -> anyhow::Result<(Self, Duration)> {
         let port = free_port();
         let mut command = child::command(&part)?;
-        for name in ["KAFKA_BROKERS", "DATABASE_URL"] {
+        for name in ["KAFKA_BROKERS", "DATABASE_URL", "OPENSEARCH_URL"] {
             command.env_remove(name);
         }
         command

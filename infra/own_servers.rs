@@ -41,6 +41,11 @@ impl Server {
         Self::start_new("postgres")
     }
 
+    /// Quicker if `OPENSEARCH_DIST` names a folder with the unpacked server, which all share.
+    pub fn opensearch() -> Self {
+        Self::start_new("opensearch")
+    }
+
     fn start_new(kind: &'static str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
@@ -61,12 +66,11 @@ impl Server {
 
     /// kill -9, as if the power had gone.
     pub fn kill(&self) {
-        let pid = if self.kind == "kafka" {
-            self.folder.path().join("kafka.pid")
-        } else {
-            self.folder.path().join("data/postmaster.pid")
+        let pid = match self.kind {
+            "postgres" => "data/postmaster.pid".to_owned(),
+            kind => format!("{kind}.pid"),
         };
-        let text = std::fs::read_to_string(pid).unwrap();
+        let text = std::fs::read_to_string(self.folder.path().join(pid)).unwrap();
         let pid = text.lines().next().unwrap().trim();
         assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
         // The threads of a killed process end one after the other; its port is the last that they let go.
@@ -83,11 +87,18 @@ impl Server {
         format!("postgres://postgres@{}/postgres", self.address())
     }
 
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
     fn run(&self, name: &str) {
         let done = Command::new(script(name))
             .arg(self.folder.path())
             .env("KAFKA_PORT", self.port.to_string())
             .env("POSTGRES_PORT", self.port.to_string())
+            .env("OPENSEARCH_PORT", self.port.to_string())
+            .env("OPENSEARCH_TRANSPORT_PORT", (self.port + 1).to_string())
+            .env("OPENSEARCH_HEAP", "384m")
             .output()
             .unwrap();
         assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
@@ -97,7 +108,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for log in ["kafka.log", "server.log"] {
+            for log in ["kafka.log", "server.log", "logs/console.log"] {
                 let text = std::fs::read_to_string(self.folder.path().join(log)).unwrap_or_default();
                 let tail = text.lines().rev().take(12).collect::<Vec<_>>();
                 eprintln!("{log} of {}, newest first:\n{}", self.address(), tail.join("\n"));

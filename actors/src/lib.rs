@@ -12,6 +12,7 @@ pub mod dead_letter;
 pub mod failpoint;
 pub mod flusher;
 pub mod incident;
+pub mod indexer;
 #[cfg(test)]
 mod log_lines;
 pub mod metrics;

@@ -37,11 +37,13 @@ schema::instruments! {
     /// How long a router waited for room in the full mailbox of an actor; observed only when one was full.
     Histogram mailbox_wait(kind) = "signals_mailbox_wait_seconds";
     /// Parts of the engine that died and live again, by kind (incident, project, tenure, flusher, dead_letters, consumer,
-    /// summarizers, summarizer) and reason (panicked, failed, revoked, rewound).
+    /// summarizers, summarizer, index_consumer, indexer) and reason (panicked, failed, revoked, rewound).
     Counter restarts(kind, reason) = "signals_restarts_total";
     /// Records that went to the dead letters, by the stage that gave them up (decode, incident, project,
-    /// quarantine, flush).
+    /// quarantine, flush, index).
     Counter dead_letters(stage) = "signals_dead_letters_total";
+    /// Samples whose content the database refused, and that are kept without it.
+    Counter samples_refused() = "signals_samples_refused_total";
     /// Fingerprints that were quarantined because their records kept killing their incident's actor.
     Counter quarantines() = "signals_quarantines_total";
     /// Events that went to an overflow incident because their project had opened too many fingerprints.
@@ -76,13 +78,33 @@ schema::instruments! {
     Counter ai_refreshes() = "signals_ai_refreshes_total";
     /// Tokens spent or reserved today (UTC), by all processes.
     Gauge ai_spent_today() = "signals_ai_spent_today_tokens";
+    /// Events that indexers have settled, by what became of them: stored, already_there (a replay) or refused (they went to
+    /// the dead letters).
+    Counter indexed(outcome) = "signals_indexed_events_total";
+    /// Records that indexers left out, by reason: command, or undecodable (the engine's group dead-letters them).
+    Counter index_left_out(reason) = "signals_index_left_out_total";
+    /// Events that the search index did not take yet and that were sent again, one by one (item) or as a whole batch (batch,
+    /// counted once a batch).
+    Counter index_retries(of) = "signals_index_retries_total";
+    /// Records that the log had deleted before they were indexed.
+    Counter index_gap() = "signals_index_gap_records_total";
+    /// How long the search index took for a batch.
+    Histogram index_bulk_duration() = "signals_index_bulk_duration_seconds";
+    /// Events in a batch for the search index.
+    Histogram index_bulk_size() = "signals_index_bulk_size_records";
+    /// From an event's receipt by ingest to its storage in the search index; one observation a batch, by the newest.
+    Histogram event_indexed() = "signals_event_indexed_seconds";
+    /// Records in the log that are not in the search index yet, as far as the broker has told the log's end.
+    Gauge index_lag(partition) = "signals_index_lag_records";
+    /// 1 while reading for the search index is paused because its indexer is behind.
+    Gauge index_paused(partition) = "signals_index_paused";
 }
 
 /// Records for which one end-to-end observation is made, so that a flush of 50,000 does not make as many.
 const RECORDS_AN_OBSERVATION: usize = 32;
 
 /// Where a record can be given up.
-const STAGES: [&str; 5] = ["decode", "incident", "project", "quarantine", "flush"];
+const STAGES: [&str; 6] = ["decode", "incident", "project", "quarantine", "flush", crate::indexer::actor::STAGE];
 
 /// Describes everything and makes what has known labels appear with 0, so that the first change shows as a rise.
 pub(crate) fn begin() {
@@ -94,6 +116,7 @@ pub(crate) fn begin() {
         dead_letters(stage).increment(0);
     }
     quarantines().increment(0);
+    samples_refused().increment(0);
     for kind in ["incident", "project"] {
         passivated(kind).increment(0);
         // Registering it is what makes it appear.
@@ -135,6 +158,8 @@ fn label(kind: Kind) -> Option<&'static str> {
         Kind::IncidentActor => Some("incident"),
         Kind::SummarizerPool => Some("summarizers"),
         Kind::AiSummarizer => Some("summarizer"),
+        Kind::IndexConsumer => Some("index_consumer"),
+        Kind::Indexer => Some("indexer"),
     }
 }
 
@@ -235,13 +260,13 @@ impl AiMeters {
 }
 
 /// A number of things as a figure.
-fn figure(things: usize) -> f64 {
+pub(crate) fn figure(things: usize) -> f64 {
     f64::from(u32::try_from(things).unwrap_or(u32::MAX))
 }
 
 /// Offsets and lags are beyond an u32.
 #[expect(clippy::as_conversions, reason = "a figure of more than 53 bits may lose its last ones")]
-fn wide(number: i64) -> f64 {
+pub(crate) fn wide(number: i64) -> f64 {
     number as f64
 }
 

@@ -6,7 +6,7 @@
 mod rig;
 
 use actors::config::EngineConfig;
-use actors::failpoint::{Action, Point, Strike};
+use actors::failpoint::{Action, Gate, Point, STALL, Strike};
 use actors::supervision::kind::Kind;
 use actors::supervision::observer::Observer;
 use actors::supervision::plan::Plan;
@@ -305,6 +305,35 @@ async fn a_poll_thread_that_keeps_dying_ends_the_engine_after_last_flushes() {
     let engine = load.rig.engine_with(load.config()).await;
     load.settled().await;
     assert_eq!(end(engine).await, BTreeSet::new());
+    load.check().await;
+}
+
+#[actix::test]
+async fn a_partition_that_was_paused_is_read_on_after_the_poll_thread_has_died() {
+    let _alone = ALONE.lock().await;
+    actors::failpoint::arm();
+    let mut load = Load::new().await;
+    let engine = load.rig.engine_with(load.config()).await;
+    load.send(100).await;
+    load.settled().await;
+    // A duplicate that stalls its router; behind it more than the inbox holds.
+    let gate = Gate::close();
+    load.rig.send_records([(project(1), event(1, STALL))]).await;
+    *load.accepted.get_mut(&project(1)).unwrap() += 1;
+    *load.ledger.entry((project(1), "duplicate".to_owned())).or_insert(0) += 1;
+    for _ in 0..10 {
+        load.send(200).await;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while !engine.tenures().iter().any(|tenure| tenure.progress.is_paused()) {
+        assert!(Instant::now() < deadline, "no partition was paused");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let strike = Strike::at(Point::Poll, 1, Action::Panic);
+    assert!(strike.wait(1, PATIENCE).await);
+    drop(gate);
+    load.settled().await;
+    assert_eq!(end(engine).await, BTreeSet::from([Kind::KafkaConsumer]));
     load.check().await;
 }
 

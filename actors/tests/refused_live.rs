@@ -10,6 +10,7 @@ use actors::supervision::plan::Plan;
 use actors::supervision::restart::RestartPolicy;
 use actors::supervision::view::{Order, Selection};
 use diesel_async::SimpleAsyncConnection;
+use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 use rig::{BURIED, COUNTED, FINGERPRINTS, PROJECTS, Rig, event, project};
 use std::collections::BTreeMap;
 
@@ -129,13 +130,41 @@ async fn g5_g6_records_that_the_database_cannot_hold_are_dead_letters_and_their_
 }
 
 #[actix::test]
+async fn g5_garbage_under_a_key_that_no_table_holds_stops_nobody() {
+    let rig = Rig::new().await;
+    let engine = rig.engine().await;
+    let garbage = (0..10).map(|number| (format!("key\0{number}"), "garbage".to_owned()));
+    rig.send_records(garbage.chain((0..140).map(|number| (project(number), event(number, "fine"))))).await;
+    rig.wait_for(COUNTED, 140).await;
+    rig.wait_for(BURIED, 10).await;
+    assert_eq!(engine.observer().view(NONE).await.restarts.count, 0);
+    engine.stop().await;
+    assert_eq!(rig.dead_letter_origins().len(), 10);
+}
+
+#[actix::test]
+async fn g5_a_dead_letter_that_is_too_large_for_its_topic_goes_without_its_value_and_stops_nobody() {
+    let rig = Rig::new().await;
+    let (dlq, options) = (rig.dlq(), AdminOptions::new());
+    let small = AlterConfig::new(ResourceSpecifier::Topic(&dlq)).set("max.message.bytes", "5000");
+    rig.admin().alter_configs([&small], &options).await.unwrap().remove(0).unwrap();
+    let engine = rig.engine().await;
+    let garbage = [10_000, 100].map(|bytes| (project(0), "x".repeat(bytes)));
+    rig.send_records(garbage.into_iter().chain((0..140).map(|number| (project(number), event(number, "fine"))))).await;
+    rig.wait_for(COUNTED, 140).await;
+    rig.wait_for(BURIED, 2).await;
+    engine.stop().await;
+    assert_eq!(rig.dead_letter_origins().len(), 2);
+}
+
+#[actix::test]
 async fn a_database_that_refuses_everything_convicts_nobody_and_is_waited_for() {
     let rig = Rig::new().await;
     let engine = rig.engine().await;
     rig.send_records((0..140).map(|number| (project(number), event(number, "fine")))).await;
     rig.wait_for(COUNTED, 140).await;
     // A column is gone, as with a program that is newer than its database (SQLSTATE 42703).
-    alter(&rig, "ALTER TABLE incidents RENAME COLUMN title TO headline").await;
+    alter(&rig, "ALTER TABLE incidents RENAME COLUMN event_count TO events").await;
     rig.send_records((140..280).map(|number| (project(number), event(number, "fine")))).await;
     let observer = engine.observer();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
@@ -144,13 +173,13 @@ async fn a_database_that_refuses_everything_convicts_nobody_and_is_waited_for() 
         let actors::supervision::view::Observed::Flusher(seen) = &flusher.observed else { panic!("{flusher:?}") };
         // More tries than the first two trials need.
         if seen.failures > 20 {
-            assert!(flusher.why.unwrap().contains("title"), "{seen:?}");
+            assert!(flusher.why.unwrap().contains("event_count"), "{seen:?}");
             break;
         }
         assert!(std::time::Instant::now() < deadline, "{seen:?}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    alter(&rig, "ALTER TABLE incidents RENAME COLUMN headline TO title").await;
+    alter(&rig, "ALTER TABLE incidents RENAME COLUMN events TO event_count").await;
     rig.wait_for(COUNTED, 280).await;
     assert_eq!((rig.sum(BURIED).await, observer.view(NONE).await.restarts.count), (0, 0));
     engine.stop().await;

@@ -30,7 +30,10 @@ fn config(base_url: &str) -> ModelConfig {
 }
 
 async fn ask(server: &ModelServer) -> Result<Answer, ModelError> {
-    ModelClient::new(&config(&server.base_url())).unwrap().summarize(&facts(), None).await
+    let client = ModelClient::new(&config(&server.base_url())).unwrap();
+    let answer = client.summarize(&facts(), None).await;
+    assert!(!format!("{client:?} {answer:?}").contains(KEY), "the key is shown nowhere");
+    answer
 }
 
 /// What is expected of one script.

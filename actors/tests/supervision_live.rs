@@ -100,6 +100,15 @@ async fn the_tree_shows_every_part_of_the_engine_and_nobody_is_left_after_its_en
     let alive = |kind| seen.alive.iter().find(|living| living.kind == kind).unwrap().count;
     assert_eq!((alive(Kind::IncidentActor), alive(Kind::ProjectActor)), (PROJECTS * FINGERPRINTS, PROJECTS));
     assert!(seen.arbiters.iter().all(|arbiter| arbiter.state == State::Running), "{seen:?}");
+    assert_eq!(seen.policies.iter().map(|policy| policy.kind).collect::<Vec<_>>(), Kind::ALL);
+    let budget =
+        |view: &ActorView| view.restarts.budget.map(|budget| (budget.used, budget.most, budget.period_seconds));
+    assert_eq!((budget(&root.children[0]), budget(&root.children[1])), (Some((0, 10, 60)), Some((0, 5, 300))));
+    let writer = &root.children[0].children[0];
+    assert_eq!(
+        (writer.id.as_str(), writer.state, budget(writer)),
+        ("DeadLetterWriter", State::Running, Some((0, 5, 60)))
+    );
 
     let mut children = BTreeSet::new();
     for view in routers(&root) {
@@ -111,6 +120,7 @@ async fn the_tree_shows_every_part_of_the_engine_and_nobody_is_left_after_its_en
         assert_eq!(view.restarts.budget.map(|budget| (budget.used, budget.most)), Some((0, 10)));
         for page in &view.residents {
             assert_eq!(page.items.len(), page.total);
+            assert!(page.items.iter().all(|child| budget(child) == Some((0, 5, 60))), "children share their budget");
             children.extend(page.items.iter().map(|child| child.id.clone()));
         }
     }

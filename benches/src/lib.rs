@@ -6,6 +6,7 @@ pub mod child;
 pub mod drain;
 pub mod events;
 pub mod http;
+pub mod indexing;
 pub mod ingest;
 pub mod load;
 pub mod preload;

@@ -1,9 +1,11 @@
-//! The days of `metrics_bucket` and `trend_hours`: made ahead, dropped when they are old.
+//! The days of `metrics_bucket` and `trend_hours`: made ahead, dropped when they are old; and which day it is, for others that
+//! keep days.
 //!
 //! This is housekeeping by the database's clock; no count depends on when it runs.
 
+use chrono::NaiveDate;
 use diesel::QueryResult;
-use diesel::sql_types::{Integer, Text};
+use diesel::sql_types::{Date, Integer, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 /// Days made ahead of today, so that a clock somewhat in the future finds its day.
@@ -83,4 +85,20 @@ async fn run(connection: &mut AsyncPgConnection, statements: Vec<Statement>) -> 
         diesel::sql_query(statement).execute(connection).await?;
     }
     Ok(())
+}
+
+#[derive(diesel::QueryableByName)]
+struct Today {
+    #[diesel(sql_type = Date)]
+    today: NaiveDate,
+}
+
+/// The day that it is, in UTC.
+///
+/// # Errors
+/// The database's.
+pub async fn today(connection: &mut AsyncPgConnection) -> QueryResult<NaiveDate> {
+    let row: Today =
+        diesel::sql_query("SELECT (now() AT TIME ZONE 'UTC')::date AS today").get_result(connection).await?;
+    Ok(row.today)
 }

@@ -171,6 +171,8 @@ async fn a_draft_stands_until_a_model_has_written_and_never_replaces_it() {
     let draft = |id: &str| Output { model: ai::DETERMINISTIC.into(), asked: String::new(), ..output(id) };
     assert!(ai::draft(&mut connection, &job, &draft("d1"), &baseline(1)).await.unwrap());
     assert_eq!(ai::summary_of(&mut connection, "i1").await.unwrap().unwrap().output_id, "d1");
+    assert!(ai::draft(&mut connection, &job, &draft("same"), &baseline(1)).await.unwrap());
+    assert_eq!(ai::summary_of(&mut connection, "i1").await.unwrap().unwrap().output_id, "d1", "the facts are the same");
     let version = ai::summary_version(&mut connection, "i1").await.unwrap();
     assert!(ai::finish(&mut connection, &job, &output("m1"), &baseline(1)).await.unwrap());
     assert_ne!(ai::summary_version(&mut connection, "i1").await.unwrap(), version);

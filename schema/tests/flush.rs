@@ -216,15 +216,13 @@ async fn minutes_of_several_flushes_add_up_in_their_hours() {
     let database = TestDatabase::create().await;
     let mut connection = database.connect().await;
     let tenure = claim(&mut connection, ENGINE_GROUP, RAW_TOPIC, 0).await.unwrap();
-    let mut from = 0;
-    for minutes in [vec![(0, 1), (5, 2)], vec![(59, 4)], vec![(5, 8), (6, 16)]] {
+    for (from, minutes) in (0..).zip([vec![(0, 1), (5, 2)], vec![(59, 4)], vec![(5, 8), (6, 16)]]) {
         let mut next = batch(tenure.epoch, from, from + 1);
         next.trends[0].minutes = minutes;
         let mut later = next.trends[0].clone();
         later.hour += 1;
         next.trends.push(later);
         commit(&mut connection, &next).await.unwrap();
-        from += 1;
     }
     for (minute, errors) in [(0, 1), (5, 10), (6, 16), (59, 4), (60, 1), (119, 4)] {
         let start = DateTime::from_timestamp(497_222 * 3_600 + minute * 60, 0).unwrap();

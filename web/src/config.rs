@@ -5,6 +5,7 @@ pub use schema::secret::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// How to reach Kafka.
@@ -81,6 +82,9 @@ pub struct SignalsConfig {
     /// more, so that whoever sends it requests can turn away; 0 if unset.
     #[serde(default)]
     pub shutdown_grace: u64,
+    /// `SIGNALS_SEARCH_RETENTION_DAYS`: events can be searched for so many days after their receipt.
+    #[serde(default = "search_retention_days")]
+    pub search_retention_days: NonZeroU32,
 }
 
 fn data_dir() -> PathBuf {
@@ -101,6 +105,10 @@ fn core_port() -> u16 {
 
 fn connections() -> usize {
     16
+}
+
+fn search_retention_days() -> NonZeroU32 {
+    const { NonZeroU32::new(30).unwrap() }
 }
 
 /// Reads a section, with our prefix or without one.

@@ -16,6 +16,7 @@ pub mod producer;
 pub mod quarantine;
 pub mod request_id;
 pub mod run;
+pub mod search_retention;
 pub mod stack;
 pub mod supervision;
 pub mod telemetry;

@@ -27,7 +27,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run everything in this process (the default); log and database are embedded unless the environment names them.
+    /// Run everything in this process (the default); log, database and search are embedded unless the environment names them.
     Up,
     /// Take events in over HTTP.
     Ingest,
@@ -37,6 +37,8 @@ enum Command {
     Engine,
     /// Write the incidents' summaries.
     AiWorker,
+    /// Read the log and keep the search index.
+    Indexer,
     /// Run several roles in one process: `signals run ingest,core`.
     Run {
         /// Which.
@@ -91,6 +93,7 @@ async fn run_command() -> anyhow::Result<ExitCode> {
         Command::Core => run::roles(&[Role::Core]).await?,
         Command::Engine => run::roles(&[Role::Engine]).await?,
         Command::AiWorker => run::roles(&[Role::AiWorker]).await?,
+        Command::Indexer => run::roles(&[Role::Indexer]).await?,
         Command::Run { roles } => run::roles(&roles).await?,
         Command::Migrate => run::migrate(Stack::named()?.database).await?,
         Command::Seed => seed().await?,

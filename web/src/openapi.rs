@@ -17,6 +17,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
     tags(
         (name = "ingest", description = "How events come in."),
         (name = "incidents", description = "What is broken, and what people do about it."),
+        (name = "search", description = "Every event, findable."),
         (name = "ai", description = "What explains the incidents, and how it does."),
         (name = "metrics", description = "A project's figures."),
         (name = "supervision", description = "What lives in the engine, and how it fares."),
@@ -143,6 +144,8 @@ mod tests {
             ("/v1/supervision/{actor}", "get", "admin"),
             ("/v1/metrics/overview", "get", "read"),
             ("/v1/metrics/trends", "get", "read"),
+            ("/v1/search/events", "get", "read"),
+            ("/v1/search/events/{id}", "get", "read"),
             ("/v1/events", "post", "ingest"),
             ("/v1/events/batch", "post", "ingest"),
         ] {

@@ -1,5 +1,10 @@
 //! The wiring: which parts a process runs, in which order they start and end.
 
+mod prepare;
+mod welcome;
+
+pub use prepare::migrate;
+
 use crate::auth::Keys;
 use crate::config::{SignalsConfig, section};
 use crate::core::CoreState;
@@ -11,34 +16,35 @@ use crate::metrics::exporter::Exporter;
 use crate::metrics::requests::measure;
 use crate::producer::LogWriter;
 use crate::request_id::request_id;
+use crate::search_retention::SearchRetention;
 use crate::stack::{Stack, seed_key};
 use crate::supervision::{self, SupervisionState};
-use crate::{core, health, ingest, metrics, openapi, topics};
+use crate::{core, health, ingest, metrics, openapi};
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use actors::config::EngineConfig;
+use actors::indexer::config::IndexerConfig;
 use actors::summarizer::config::AiConfig;
 use actors::summarizer::model::{ModelClient, ModelConfig};
 use actors::summarizer::pool::{JobsQueued, SummarizerPool};
 use actors::summarizer::rerun::{self, Rerun};
+use actors::supervision::indexing::Indexing;
 use actors::supervision::root::Engine;
 use anyhow::Context;
 use futures_util::future::join_all;
-use schema::database::{Database, DatabaseConfig};
-use std::fmt::Write;
+use prepare::prepare;
+use schema::database::Database;
+use schema::search::SearchIndex;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use welcome::welcome;
 
 /// Seconds that requests under way may take once the process is told to end. With the last report or the last flushes,
 /// whichever takes longer, a process ends within ten, whatever server is away.
 const SHUTDOWN_SECONDS: u64 = 3;
-/// How long the database and the log may be away at the start before we give up.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two attempts to reach them.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Where a process without other HTTP servers serves its health and metrics, unless `SIGNALS_METRICS_PORT` says.
 const METRICS_PORT: u16 = 3003;
@@ -54,6 +60,8 @@ pub enum Role {
     Engine,
     /// Incidents to their summaries.
     AiWorker,
+    /// The log to the search index.
+    Indexer,
 }
 
 /// What runs in this process, to be ended in the opposite order of its start.
@@ -63,6 +71,7 @@ struct Running {
     servers: Vec<ServerHandle>,
     engine: Option<Engine>,
     summarizers: Option<SummarizerPool>,
+    indexing: Option<(Indexing, SearchRetention)>,
     reporter: Option<Reporter>,
     addresses: Vec<(Role, SocketAddr)>,
 }
@@ -80,7 +89,7 @@ pub async fn up() -> anyhow::Result<()> {
         prepare(&stack).await?;
         let database = schema::database::pool(&stack.database, config.database_connections)?;
         schema::seed::seed_demo(&mut *database.get().await?, &key).await.context("cannot seed the demo project")?;
-        let all = [Role::Ingest, Role::Core, Role::Engine, Role::AiWorker];
+        let all = [Role::Ingest, Role::Core, Role::Engine, Role::AiWorker, Role::Indexer];
         let running = start(&all, &config, &stack, database).await?;
         print!("{}", welcome(&running, &stack, &key, &config)?);
         until_told(running).await
@@ -97,6 +106,11 @@ pub async fn up() -> anyhow::Result<()> {
 pub async fn roles(roles: &[Role]) -> anyhow::Result<()> {
     let config: SignalsConfig = section("SIGNALS_")?;
     let stack = if needs_log(roles) { Stack::named_with_log()? } else { Stack::named()? };
+    let stack = stack.and_named_search(&config)?;
+    anyhow::ensure!(
+        stack.search.is_some() || !roles.contains(&Role::Indexer),
+        "set OPENSEARCH_URL; only `signals` and `signals up` bring their own search index"
+    );
     if needs_log(roles) {
         prepare(&stack).await?;
     } else {
@@ -109,48 +123,6 @@ pub async fn roles(roles: &[Role]) -> anyhow::Result<()> {
 /// Summaries are written from the database to the database.
 fn needs_log(roles: &[Role]) -> bool {
     roles.iter().any(|role| *role != Role::AiWorker)
-}
-
-/// Schema and topics, as often as one likes. Servers that are still starting, as they are when everything starts at
-/// once, are waited for.
-async fn prepare(stack: &Stack) -> anyhow::Result<()> {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while let Err(error) = migrate(stack.database.clone()).await {
-        if !is_away(&error) || std::time::Instant::now() > deadline {
-            return Err(error);
-        }
-        tracing::warn!(error = format!("{error:#}"), "the database is not ready, will try again");
-        tokio::time::sleep(PAUSE).await;
-    }
-    while let Err(error) = topics::ensure(&stack.kafka, stack.layout).await {
-        if std::time::Instant::now() > deadline {
-            return Err(error).context("the log does not answer");
-        }
-        tracing::warn!(%error, "the log is not ready, will try again");
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(())
-}
-
-/// Whether a migration failed because the server was not there; it says in words alone that it refuses a password.
-fn is_away(error: &anyhow::Error) -> bool {
-    let refused = error.chain().find_map(|cause| cause.downcast_ref::<diesel::ConnectionError>());
-    refused.is_some_and(|refused| !refused.to_string().contains("authentication failed"))
-}
-
-/// On a runtime of its own: diesel's migrations need one with several threads, actix has one with one.
-///
-/// # Errors
-/// The database's.
-pub async fn migrate(config: DatabaseConfig) -> anyhow::Result<()> {
-    let migration = move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        runtime.block_on(async {
-            let connection = schema::database::connect_once(&config).await??;
-            anyhow::Ok(schema::migrate::migrate_with(connection).await?)
-        })
-    };
-    web::block(migration).await?.context("cannot bring the schema up to date")
 }
 
 async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: Database) -> anyhow::Result<Running> {
@@ -176,10 +148,13 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     if roles.contains(&Role::AiWorker) {
         running.summarizers = Some(summarizers(database.clone(), Arc::clone(&jobs_queued))?);
     }
+    if let Some(index) = stack.search.clone().filter(|_| roles.contains(&Role::Indexer)) {
+        let indexing = running.index(index, config, stack, database.clone())?;
+        exporter = exporter.sample(indexing.sampler());
+        probes = supervision::index_probes(probes, &indexing.observer());
+    }
     let keys = Keys::new(database.clone());
-    let observer = running.engine.as_ref().map(Engine::observer);
-    let summarizers = running.summarizers.as_ref().map(SummarizerPool::observer);
-    let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer, summarizers };
+    let seen = running.seen(database.clone(), keys.clone());
     let watched = watched(probes, exporter);
     let has_http = roles.contains(&Role::Ingest) || roles.contains(&Role::Core);
     if config.metrics_port.is_some() || !has_http {
@@ -190,7 +165,8 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
     }
     let log = LogWriter::new(stack.kafka.clone(), schema::names::RAW_TOPIC)?;
     if roles.contains(&Role::Core) {
-        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone(), jobs_queued };
+        let search = stack.search.clone();
+        let state = CoreState { database: database.clone(), keys: keys.clone(), log: log.clone(), jobs_queued, search };
         let watched = watched.clone();
         let routes = move |config: &mut web::ServiceConfig| {
             config.configure(core::routes(state.clone())).configure(supervision::routes(seen.clone()));
@@ -243,14 +219,14 @@ fn watched(probes: Probes, exporter: Exporter) -> impl Fn(&mut web::ServiceConfi
     }
 }
 
-/// The same, and the operator's view if the engine lives in this process: it is seen there even if nothing else is served.
+/// The same, and the operator's view if anybody lives in this process who can be seen: even if nothing else is served.
 fn beside_engine(
     watched: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     seen: SupervisionState,
 ) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     move |config| {
         config.configure(watched.clone());
-        if seen.observer.is_some() || seen.summarizers.is_some() {
+        if seen.sees_somebody() {
             config.configure(supervision::routes(seen.clone()));
         }
     }
@@ -264,9 +240,31 @@ impl Running {
             servers: Vec::new(),
             engine: None,
             summarizers: None,
+            indexing: None,
             reporter: None,
             addresses: Vec::new(),
         }
+    }
+
+    /// Starts the indexers and what deletes old days, whether or not the search server answers.
+    fn index(
+        &mut self,
+        index: Arc<dyn SearchIndex>,
+        config: &SignalsConfig,
+        stack: &Stack,
+        database: Database,
+    ) -> anyhow::Result<&Indexing> {
+        let settings = IndexerConfig { consumer_settings: stack.consumer_settings.clone(), ..IndexerConfig::default() };
+        let indexing = Indexing::start(stack.kafka.clone(), Arc::clone(&index), settings)?;
+        let retention = SearchRetention::start(database, index, config.search_retention_days);
+        Ok(&self.indexing.insert((indexing, retention)).0)
+    }
+
+    fn seen(&self, database: Database, keys: Keys) -> SupervisionState {
+        let observer = self.engine.as_ref().map(Engine::observer);
+        let summarizers = self.summarizers.as_ref().map(SummarizerPool::observer);
+        let indexers = self.indexing.as_ref().map(|(indexing, _)| indexing.observer());
+        SupervisionState { database, keys, observer, summarizers, indexers }
     }
 
     /// Health and metrics on a port of their own. The port that nobody chose may be taken: then any free one.
@@ -331,7 +329,13 @@ impl Running {
                 engine.stop().await;
             }
         };
-        tokio::join!(report, summarize, flush);
+        let index = async {
+            if let Some((indexing, retention)) = self.indexing {
+                retention.stop();
+                indexing.stop().await;
+            }
+        };
+        tokio::join!(report, summarize, index, flush);
     }
 }
 
@@ -357,7 +361,7 @@ async fn until_told(mut running: Running) -> anyhow::Result<()> {
     running.stop().await;
     // The durable rows and the log hold everything: the next start goes on from there.
     match death {
-        Some(Some(notice)) => anyhow::bail!("{} failed too often ({:?})", notice.child, notice.reason),
+        Some(Some(notice)) => anyhow::bail!("{} died too often ({:?}): {}", notice.child, notice.reason, notice.words),
         Some(None) => anyhow::bail!("the thread that polls the log has ended"),
         None => Ok(()),
     }
@@ -368,28 +372,4 @@ async fn failed(engine: &mut Option<Engine>) -> Option<actors::supervision::chil
         Some(engine) => engine.failed().await,
         None => std::future::pending().await,
     }
-}
-
-fn welcome(running: &Running, stack: &Stack, key: &str, config: &SignalsConfig) -> Result<String, std::fmt::Error> {
-    let (ingest, core) = (running.url(Role::Ingest), running.url(Role::Core));
-    let mut text = String::from("\nSignals is up.\n\n");
-    writeln!(text, "  events in  {ingest}/v1/events")?;
-    writeln!(text, "  incidents  {core}/v1/incidents   (all of it: {core}/openapi.json)")?;
-    writeln!(text, "  engine     {core}/v1/supervision   (or `signals top --url {core}`)")?;
-    let kept = match config.seed_api_key {
-        Some(_) => "SIGNALS_SEED_API_KEY".to_owned(),
-        None => config.data_dir.join("demo-api-key").display().to_string(),
-    };
-    writeln!(text, "  demo key   {key}   (from {kept})")?;
-    for line in &stack.description {
-        writeln!(text, "  {line}")?;
-    }
-    write!(
-        text,
-        "\nSend a first error, then look at its incident:\n\n  \
-         curl {ingest}/v1/events -H 'X-API-Key: {key}' -H 'Content-Type: application/json' \\\n    \
-         -d '{{\"event_type\":\"error\",\"message\":\"card declined\",\"attributes\":{{\"route\":\"/checkout/42\",\"error_code\":\"CARD\"}}}}'\n  \
-         curl {core}/v1/incidents -H 'X-API-Key: {key}'\n\n"
-    )?;
-    Ok(text)
 }

@@ -2,14 +2,18 @@
 
 use crate::config::{KafkaConfig, SignalsConfig, section};
 use crate::topics::Layout;
-#[cfg(feature = "embedded")]
 use anyhow::Context;
 use rdkafka::ClientConfig;
 use schema::database::DatabaseConfig;
+use schema::search::SearchIndex;
+use search::{OpenSearchConfig, Tantivy};
+use std::sync::Arc;
 
 /// Files of the data folder that tell other commands where the embedded servers of a running `signals up` are.
 const LOG_ADDRESS: &str = "log-address";
 const DATABASE_ADDRESS: &str = "database-address";
+/// Folder of the data folder with the embedded index of all events.
+const SEARCH: &str = "search";
 
 /// Where log and database are, and what of it lives inside this process.
 pub struct Stack {
@@ -19,6 +23,8 @@ pub struct Stack {
     pub kafka: ClientConfig,
     /// What a consumer of this log should set besides.
     pub consumer_settings: Vec<(String, String)>,
+    /// The index of all events; none if this role of a deployment was not told of one.
+    pub search: Option<Arc<dyn SearchIndex>>,
     /// How its topics are laid out.
     pub layout: Layout,
     /// What this process started itself, for a person: `embedded PostgreSQL in ...`.
@@ -97,11 +103,20 @@ impl Stack {
             database,
             kafka: kafka.client(),
             consumer_settings: Vec::new(),
+            search: None,
             layout: Layout::default(),
             description: Vec::new(),
             #[cfg(feature = "embedded")]
             inside: inside::Inside::default(),
         }
+    }
+
+    /// The same stack with the search server that the environment names, if it names one. It is not asked anything yet.
+    ///
+    /// # Errors
+    /// A setting that cannot be, by its name.
+    pub fn and_named_search(self, config: &SignalsConfig) -> anyhow::Result<Self> {
+        Ok(Self { search: named_search(config)?.map(|(index, _)| index), ..self })
     }
 
     /// Starts what the environment does not name.
@@ -122,6 +137,12 @@ impl Stack {
         if !needs_database {
             stack.description.push("database   the PostgreSQL of DATABASE_URL".to_owned());
         }
+        let (search, place) = match named_search(config)? {
+            Some(named) => named,
+            None => embedded_search(config)?,
+        };
+        stack.search = Some(search);
+        stack.description.push(format!("search     {place}"));
         Ok(stack)
     }
 
@@ -160,6 +181,24 @@ impl Stack {
         self.inside.stop().await.context("an embedded server did not end cleanly")?;
         Ok(())
     }
+}
+
+/// The index that the environment names, and where it is in words.
+fn named_search(config: &SignalsConfig) -> anyhow::Result<Option<(Arc<dyn SearchIndex>, String)>> {
+    let server: OpenSearchConfig = section("")?;
+    if server.opensearch_url.trim().is_empty() {
+        return Ok(None);
+    }
+    let index = search::OpenSearch::new(&server, config.search_retention_days.get())?;
+    Ok(Some((Arc::new(index), format!("OpenSearch at {}", server.place()))))
+}
+
+/// The index of the data folder.
+fn embedded_search(config: &SignalsConfig) -> anyhow::Result<(Arc<dyn SearchIndex>, String)> {
+    let folder = config.data_dir.join(SEARCH);
+    let index =
+        Tantivy::open(&folder).with_context(|| format!("cannot open the search index in {}", folder.display()))?;
+    Ok((Arc::new(index), format!("tantivy in {}", folder.display())))
 }
 
 /// The demo project's key: of the environment, else of the data folder, where a random one is kept from the first

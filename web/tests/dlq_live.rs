@@ -98,6 +98,7 @@ impl Rig {
             database: self.database.clone(),
             log,
             jobs_queued: std::sync::Arc::default(),
+            search: None,
         };
         let app = test::init_service(App::new().configure(routes(state))).await;
         let deadline = Instant::now() + Duration::from_secs(60);

@@ -226,7 +226,13 @@ async fn a_terminal_shows_the_same_tree() {
 
 /// The view's routes alone, asked for one path.
 async fn ask(database: &Database, keys: &Keys, observer: Option<Observer>, path: &str) -> (u16, Value) {
-    let state = SupervisionState { database: database.clone(), keys: keys.clone(), observer, summarizers: None };
+    let state = SupervisionState {
+        database: database.clone(),
+        keys: keys.clone(),
+        observer,
+        summarizers: None,
+        indexers: None,
+    };
     let app = test::init_service(App::new().configure(problem_defaults).configure(routes(state))).await;
     let request = test::TestRequest::get().uri(path).insert_header(("x-api-key", KEY)).to_request();
     let response = test::call_service(&app, request).await;

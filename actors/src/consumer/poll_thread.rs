@@ -4,6 +4,7 @@
 
 use super::batch::{Labels, RecordBatch};
 use super::controls::Controls;
+use super::progress::{Progress, Step};
 use super::tenures::{TenureView, Tenures};
 use crate::config::EngineConfig;
 use crate::failpoint::{self, Point};
@@ -24,7 +25,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 
 const IDLE: Duration = Duration::from_millis(100);
 const STALLED: Duration = Duration::from_millis(1);
@@ -36,6 +36,7 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// A batch under way, bound to the tenure that was current when its first record came.
 struct Bound {
     inbox: mpsc::Sender<RecordBatch>,
+    progress: Arc<Progress>,
     batch: RecordBatch,
     is_paused: bool,
 }
@@ -161,10 +162,10 @@ impl PollThread {
         let partition = message.partition();
         self.errors.clear();
         if self.held.get(&partition).is_none_or(|bound| bound.inbox.is_closed()) {
-            let Some(inbox) = self.consumer.context().inbox(partition) else { return };
+            let Some((inbox, progress)) = self.consumer.context().inbox(partition) else { return };
             let (records, bytes) = self.sizes.get(&partition).copied().unwrap_or_default();
             let batch = RecordBatch::with_capacity(records, bytes);
-            self.held.insert(partition, Bound { inbox, batch, is_paused: false });
+            self.held.insert(partition, Bound { inbox, progress, batch, is_paused: false });
         }
         if let Some(bound) = self.held.get_mut(&partition) {
             let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
@@ -172,26 +173,30 @@ impl PollThread {
         }
     }
 
-    /// Hands every batch over. One that a full inbox refuses is kept and grows meanwhile, so that a busy router gets fewer
-    /// and bigger batches; only when it is big is its partition paused, because librdkafka then throws away what it has
-    /// fetched.
+    /// Hands batches over to the routers that wait for one. Those of busy routers are kept and grow meanwhile, so that they
+    /// get fewer and bigger ones; only when a batch is big is its partition paused, because librdkafka then throws away what
+    /// it has fetched. What the log has nothing to add to goes at once.
     fn deliver(&mut self, caught_up: bool) {
-        for (partition, mut bound) in std::mem::take(&mut self.held) {
-            bound.batch.caught_up = caught_up;
-            bound.batch.shrink();
-            self.sizes.insert(partition, (bound.batch.len(), bound.batch.byte_len()));
-            match bound.inbox.try_send(bound.batch) {
-                Ok(()) | Err(TrySendError::Closed(_)) if !bound.is_paused => {}
-                Ok(()) | Err(TrySendError::Closed(_)) => self.switch(partition, false),
-                Err(TrySendError::Full(batch)) => {
-                    let is_big =
-                        batch.len() >= self.config.batch_records || batch.byte_len() >= self.config.batch_bytes;
-                    if is_big && !bound.is_paused {
-                        self.switch(partition, true);
-                    }
-                    let is_paused = is_big || bound.is_paused;
-                    self.held.insert(partition, Bound { inbox: bound.inbox, batch, is_paused });
+        for (partition, bound) in std::mem::take(&mut self.held) {
+            let Bound { inbox, progress, mut batch, mut is_paused } = bound;
+            batch.caught_up = caught_up;
+            let is_big = batch.len() >= self.config.batch_records || batch.byte_len() >= self.config.batch_bytes;
+            let is_wanted = caught_up || is_big || progress.step().0 == Step::Waiting;
+            let stays = !is_wanted || inbox.capacity() == 0;
+            if stays && !inbox.is_closed() {
+                if is_big && !is_paused {
+                    self.switch(partition, true);
+                    is_paused = true;
                 }
+                self.held.insert(partition, Bound { inbox, progress, batch, is_paused });
+                continue;
+            }
+            batch.shrink();
+            self.sizes.insert(partition, (batch.len(), batch.byte_len()));
+            // There is room, for only this thread sends; a tenure that has ended reads its records again in its next life.
+            let _ = inbox.try_send(batch);
+            if is_paused {
+                self.switch(partition, false);
             }
         }
     }
@@ -236,9 +241,7 @@ impl PollThread {
             if self.consumer.context().is_alive(partition).is_none_or(|is_alive| is_alive && is_well) {
                 continue; // Revoked meanwhile, or assigned anew.
             }
-            if self.held.remove(&partition).is_some_and(|bound| bound.is_paused) {
-                self.switch(partition, false);
-            }
+            self.held.remove(&partition);
             if let Err(error) = self.fetch_anew(partition) {
                 tracing::error!(partition, %error, "cannot fetch a partition anew, will try again");
                 self.restarts.insert(partition, now + COMMIT_EVERY);
@@ -253,7 +256,9 @@ impl PollThread {
         }
         let from = self.consumer.context().begin(&self.consumer, partition);
         // Without an offset there is no tenure yet; but the group thinks that we fetch it, and so must librdkafka.
-        self.consumer.incremental_assign(&self.list(partition, from))
+        self.consumer.incremental_assign(&self.list(partition, from))?;
+        // librdkafka keeps a partition paused though it was taken out and put back.
+        self.consumer.resume(&self.list(partition, None))
     }
 
     fn is_fetched(&self, partition: i32) -> bool {
@@ -288,7 +293,8 @@ impl PollThread {
     }
 }
 
-fn labels(message: &BorrowedMessage<'_>) -> Labels {
+/// What a record's headers say.
+pub(crate) fn labels(message: &BorrowedMessage<'_>) -> Labels {
     let mut labels = Labels::default();
     let Some(headers) = message.headers() else { return labels };
     for header in headers.iter() {

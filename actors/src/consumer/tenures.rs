@@ -94,9 +94,11 @@ impl Tenures {
         Self { config, links, running: Mutex::default(), convicts: Mutex::default(), ends: (tell, Mutex::new(told)) }
     }
 
-    /// Where the records of a partition go now; none if it is not ours.
-    pub fn inbox(&self, partition: i32) -> Option<mpsc::Sender<RecordBatch>> {
-        self.lock().get(&partition).and_then(|running| running.inbox.clone())
+    /// Where the records of a partition go now, and where one sees whether they are waited for; none if it is not ours.
+    pub fn inbox(&self, partition: i32) -> Option<(mpsc::Sender<RecordBatch>, Arc<Progress>)> {
+        let running = self.lock();
+        let running = running.get(&partition)?;
+        Some((running.inbox.clone()?, Arc::clone(&running.progress)))
     }
 
     /// The tenures of this process.

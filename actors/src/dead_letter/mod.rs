@@ -1,5 +1,7 @@
 //! Records that nobody could handle: kept byte for byte in `signals.dlq.v1`, with the reason.
 //!
+//! One whose value is too large for its topic goes there without it and says so: its place in the log tells where it is.
+//!
 //! Header names are those of Kafka Connect (KIP-298), so that tools which know them show ours.
 
 use crate::failpoint::{self, Point};
@@ -12,7 +14,7 @@ use crate::supervision::kind::{ActorId, Kind};
 use crate::supervision::restart::Verdict;
 use futures_util::future::join_all;
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::util::Timeout;
@@ -24,6 +26,11 @@ use tokio::sync::Mutex;
 
 /// Letters that wait for their acknowledgements side by side: one after the other, each would cost a flush a round trip.
 const TOGETHER: usize = 1_000;
+
+/// Characters of a reason that are kept: a panic may say anything.
+const REASON: usize = 4_000;
+/// What librdkafka lets pass; how much a record may hold is the broker's business.
+const LARGEST: &str = "100000000";
 
 /// One record on its way there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +47,7 @@ pub struct DeadLetter {
     pub is_command: bool,
     /// How often it had been taken back before.
     pub retries: u32,
-    /// `decode`, `incident`, `project`, `quarantine` or `flush`.
+    /// `decode`, `incident`, `project`, `quarantine`, `flush` or, of the search index, `index`.
     pub stage: &'static str,
     /// A sentence: the parser's, or the panic's message.
     pub reason: String,
@@ -54,6 +61,7 @@ pub struct DeadLetterWriter {
     kafka: ClientConfig,
     origin: Arc<str>,
     topic: Arc<str>,
+    group: Arc<str>,
     desk: Arc<Desk>,
     life: Mutex<Life>,
     _alive: Alive,
@@ -88,11 +96,18 @@ impl DeadLetterWriter {
     /// # Errors
     /// librdkafka's, for settings that it does not know.
     pub fn new(mut kafka: ClientConfig, origin: &str, topic: &str, desk: Arc<Desk>, tree: &Tree) -> KafkaResult<Self> {
-        kafka.set("enable.idempotence", "true").set("message.timeout.ms", "10000");
+        kafka.set("enable.idempotence", "true").set("message.timeout.ms", "10000").set("message.max.bytes", LARGEST);
         let (guardian, producer) = (tree.guard(ActorId::DeadLetters), kafka.create()?);
         let life = Mutex::new(Life { guardian, producer, number: 0, ended: None });
         let _alive = tree.chronicle.birth(Kind::DeadLetterWriter);
-        Ok(Self { kafka, origin: origin.into(), topic: topic.into(), desk, life, _alive })
+        let group = names::ENGINE_GROUP.into();
+        Ok(Self { kafka, origin: origin.into(), topic: topic.into(), group, desk, life, _alive })
+    }
+
+    /// The same, on behalf of another consumer group than the engine's.
+    #[must_use]
+    pub fn on_behalf_of(self, group: &str) -> Self {
+        Self { group: group.into(), ..self }
     }
 
     /// Sends all and tries each again until it is acknowledged. They are handed over in order; one that must be tried
@@ -163,28 +178,42 @@ impl DeadLetterWriter {
 
     async fn send_once(&self, producer: &FutureProducer, letter: &DeadLetter) -> Result<(), Failure> {
         failpoint::pass(Point::DeadLetter).await.map_err(|struck| Failure::Broken(struck.to_string()))?;
-        let record = FutureRecord::to(&self.topic)
-            .key(&letter.key)
-            .payload(&letter.payload)
-            .headers(headers(letter, &self.origin));
-        let Err((error, _)) = producer.send(record, Timeout::After(Duration::from_secs(10))).await else {
-            return Ok(());
-        };
+        let mut sent = self.try_send(producer, letter, true).await;
+        if sent.as_ref().is_err_and(|error| error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)) {
+            // The headers come on top of a value that filled its record in the log. Its place must not stop the partition.
+            sent = self.try_send(producer, letter, false).await;
+        }
+        let Err(error) = sent else { return Ok(()) };
         match producer.client().fatal_error() {
             Some((_, words)) => Err(Failure::Broken(words)),
             None => Err(Failure::Passing(error.to_string())),
         }
     }
+
+    async fn try_send(&self, producer: &FutureProducer, letter: &DeadLetter, is_whole: bool) -> KafkaResult<()> {
+        let record = FutureRecord::<[u8], [u8]>::to(&self.topic).key(&letter.key);
+        let headers = headers(letter, &self.origin, &self.group, is_whole);
+        let record = if is_whole { record.payload(&letter.payload) } else { record }.headers(headers);
+        let sent = producer.send(record, Timeout::After(Duration::from_secs(10))).await;
+        sent.map(drop).map_err(|(error, _)| error)
+    }
 }
 
-fn headers(letter: &DeadLetter, origin: &str) -> OwnedHeaders {
+fn headers(letter: &DeadLetter, origin: &str, group: &str, is_whole: bool) -> OwnedHeaders {
+    let mut reason: String = letter.reason.chars().take(REASON).collect();
+    if !is_whole {
+        let bytes = letter.payload.len();
+        reason.push_str(&format!(
+            " (its value of {bytes} bytes is too large for this topic; it stands at its origin only)"
+        ));
+    }
     let texts = [
         (names::ORIGIN_TOPIC_HEADER, origin.to_owned()),
         (names::ORIGIN_PARTITION_HEADER, letter.partition.to_string()),
         (names::ORIGIN_OFFSET_HEADER, letter.offset.to_string()),
-        (names::CONNECTOR_HEADER, names::ENGINE_GROUP.to_owned()),
+        (names::CONNECTOR_HEADER, group.to_owned()),
         (names::STAGE_HEADER, letter.stage.to_owned()),
-        (names::REASON_HEADER, letter.reason.clone()),
+        (names::REASON_HEADER, reason),
         (RETRIES_HEADER, letter.retries.to_string()),
     ];
     let mut headers = OwnedHeaders::new_with_capacity(texts.len() + 2);

@@ -9,7 +9,7 @@ use super::trial::{self, Refused, Rehearsal, Verdict};
 use crate::config::Database;
 use crate::dead_letter::DeadLetterWriter;
 use crate::failpoint::{self, Point};
-use crate::metrics::{FlushMeters, buried};
+use crate::metrics::{FlushMeters, buried, samples_refused};
 use crate::supervision::child::Ended;
 use crate::supervision::chronicle::Alive;
 use crate::supervision::panics;
@@ -155,6 +155,7 @@ impl Work {
                     match self.hold_trial(&cut.batch).await {
                         Verdict::Cleaned(batch, convictions) => {
                             self.tell(&convictions, "a sample is kept without its words");
+                            samples_refused().increment(u64::try_from(convictions.len()).unwrap_or(u64::MAX));
                             cleaned = Some(batch);
                             continue;
                         }

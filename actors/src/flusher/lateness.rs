@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Time since `received_at`; zero if our clock is behind ingest's.
 #[expect(clippy::disallowed_methods, reason = "it is measured and shown, and decides nothing (G9)")]
-pub(super) fn since(received_at: DateTime<Utc>) -> Duration {
+pub(crate) fn since(received_at: DateTime<Utc>) -> Duration {
     Utc::now().signed_duration_since(received_at).to_std().unwrap_or_default()
 }
 

@@ -13,7 +13,7 @@ pub mod actor;
 pub mod desk;
 pub mod door;
 mod failure;
-mod lateness;
+pub(crate) mod lateness;
 pub mod messages;
 pub mod retry;
 mod trial;

@@ -198,8 +198,8 @@ fn harmless(incident: &IncidentSnapshot) -> IncidentSnapshot {
 
 /// Which items are refused alone; none if the database went away meanwhile.
 async fn bisect<T>(items: &[T], mut ask: impl AsyncFnMut(&[T]) -> Rehearsal) -> Option<Vec<(usize, Refused)>> {
-    let mut guilty = Vec::new();
-    let mut open = vec![0..items.len()];
+    let (mut guilty, mut open) = (Vec::new(), Vec::new());
+    open.push(0..items.len());
     while let Some(range) = open.pop() {
         let part = items.get(range.clone()).filter(|part| !part.is_empty());
         let Some(part) = part else { continue };

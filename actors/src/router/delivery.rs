@@ -79,6 +79,6 @@ mod tests {
         question(&address, TakeSnapshot { is_pressed: false, reply }).await;
         let minutes = answer.await.unwrap();
         assert_eq!(minutes.buckets.iter().map(|(_, events)| events).sum::<i64>(), i64::try_from(letters).unwrap());
-        assert!(most >= MAILBOX && most <= MAILBOX + 1, "{most} letters waited in a box for {MAILBOX}");
+        assert!((MAILBOX..=MAILBOX + 1).contains(&most), "{most} letters waited in a box for {MAILBOX}");
     }
 }

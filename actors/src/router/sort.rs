@@ -74,7 +74,9 @@ impl Sorter {
         match sorted {
             Ok(sorted) => sorted,
             Err(reason) => {
-                let project = std::str::from_utf8(batch.key(index)).ok().filter(|key| key.len() <= 128).unwrap_or("");
+                let key = std::str::from_utf8(batch.key(index)).ok();
+                // A key that the ledger could hold, that is.
+                let project = key.filter(|key| key.len() <= 128 && !key.contains('\0')).unwrap_or("");
                 if !raw.is_command {
                     enter(gathered, project, Outcome::DeadLettered, raw);
                 }

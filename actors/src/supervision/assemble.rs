@@ -253,7 +253,7 @@ impl Tenure<'_> {
     }
 }
 
-fn restarts(deaths: &Deaths, policy: RestartPolicy) -> Restarts {
+pub(super) fn restarts(deaths: &Deaths, policy: RestartPolicy) -> Restarts {
     Restarts {
         count: deaths.total,
         budget: Some(budget(deaths.within(policy.period), policy)),

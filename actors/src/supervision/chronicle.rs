@@ -107,7 +107,8 @@ impl Chronicle {
     }
 
     fn counter(&self, kind: Kind) -> &AtomicUsize {
-        let [root, flusher, letters, consumer, router, project, incident, pool, summarizer] = &self.alive;
+        let [root, flusher, letters, consumer, router, project, incident, pool, summarizer, index_consumer, indexer] =
+            &self.alive;
         match kind {
             Kind::RootSupervisor => root,
             Kind::Flusher => flusher,
@@ -118,6 +119,8 @@ impl Chronicle {
             Kind::IncidentActor => incident,
             Kind::SummarizerPool => pool,
             Kind::AiSummarizer => summarizer,
+            Kind::IndexConsumer => index_consumer,
+            Kind::Indexer => indexer,
         }
     }
 

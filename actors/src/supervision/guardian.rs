@@ -12,7 +12,6 @@ use super::restart::{RestartBudget, Verdict};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// What all guardians of one engine share.
@@ -75,7 +74,10 @@ impl Guardian {
             // Nobody listens any more: then the whole tree is going down already.
             let _ = self.tree.obituary.send(DeathNotice { child: name.clone(), reason, words: words.clone() });
         }
-        let partition = if let ActorId::Router(partition) = self.id { Some(partition) } else { None };
+        let partition = match self.id {
+            ActorId::Router(partition) | ActorId::Indexer(partition) => Some(partition),
+            _ => None,
+        };
         let at = std::time::Instant::now();
         let death = Death { actor: name, partition, reason, words, offset: None, restarts_after, is_charged, at };
         self.tree.chronicle.enter(kind, death);
@@ -101,14 +103,10 @@ where
             Err(_) => Ended::panicked(panics::last_message()),
         };
         match guardian.died(&ended) {
-            Verdict::RestartAfter(wait) => pause(wait).await,
+            Verdict::RestartAfter(wait) => tokio::time::sleep(wait).await,
             Verdict::Escalate => return Err(ended),
         }
     }
-}
-
-async fn pause(wait: Duration) {
-    tokio::time::sleep(wait).await;
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use super::*;
 use crate::supervision::child::ExitReason;
 use crate::supervision::restart::RestartPolicy;
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const POLICY: RestartPolicy = RestartPolicy {

@@ -27,11 +27,15 @@ pub enum Kind {
     SummarizerPool,
     /// Explains one incident after the other.
     AiSummarizer,
+    /// The thread that polls the log for the indexers; it is no part of the engine and may run without one.
+    IndexConsumer,
+    /// One partition's way into the search index.
+    Indexer,
 }
 
 impl Kind {
     /// All kinds, parents before children.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::RootSupervisor,
         Self::Flusher,
         Self::DeadLetterWriter,
@@ -41,6 +45,8 @@ impl Kind {
         Self::IncidentActor,
         Self::SummarizerPool,
         Self::AiSummarizer,
+        Self::IndexConsumer,
+        Self::Indexer,
     ];
 
     /// Whether there are so many of them that their deaths are kept together.
@@ -60,6 +66,8 @@ impl Kind {
             Self::IncidentActor => "IncidentActor",
             Self::SummarizerPool => "SummarizerPool",
             Self::AiSummarizer => "AiSummarizer",
+            Self::IndexConsumer => "IndexConsumer",
+            Self::Indexer => "Indexer",
         }
     }
 }
@@ -90,6 +98,10 @@ pub enum ActorId {
     Summarizers,
     /// A summarizer, by its number from 1.
     Summarizer(u16),
+    /// The poll thread of the indexers.
+    IndexConsumer,
+    /// The indexer of a partition.
+    Indexer(i32),
 }
 
 impl ActorId {
@@ -105,6 +117,8 @@ impl ActorId {
             Self::Incident { .. } => Kind::IncidentActor,
             Self::Summarizers => Kind::SummarizerPool,
             Self::Summarizer(_) => Kind::AiSummarizer,
+            Self::IndexConsumer => Kind::IndexConsumer,
+            Self::Indexer(_) => Kind::Indexer,
         }
     }
 
@@ -121,8 +135,13 @@ impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind().as_str())?;
         match self {
-            Self::Root | Self::Flusher | Self::DeadLetters | Self::Consumer | Self::Summarizers => Ok(()),
-            Self::Router(partition) => write!(f, " {partition}"),
+            Self::Root
+            | Self::Flusher
+            | Self::DeadLetters
+            | Self::Consumer
+            | Self::Summarizers
+            | Self::IndexConsumer => Ok(()),
+            Self::Router(partition) | Self::Indexer(partition) => write!(f, " {partition}"),
             Self::Summarizer(number) => write!(f, " {number}"),
             Self::Project(project) => write!(f, " {project}"),
             Self::Incident { project, fingerprint } => write!(f, " {project}/{fingerprint}"),
@@ -133,8 +152,8 @@ impl fmt::Display for ActorId {
 /// A text that names no actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an actor is named as `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>` or \
-     `AiSummarizer 1`"
+    "an actor is named as `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`, \
+     `AiSummarizer 1` or `Indexer 3`"
 )]
 pub struct NoSuchName;
 
@@ -154,8 +173,10 @@ impl FromStr for ActorId {
             Kind::AiSummarizer => {
                 return key.parse().ok().filter(|number| *number > 0).map(Self::Summarizer).ok_or(NoSuchName);
             }
-            Kind::PartitionRouter => {
-                return key.parse().ok().filter(|number| *number >= 0).map(Self::Router).ok_or(NoSuchName);
+            Kind::IndexConsumer => Self::IndexConsumer,
+            Kind::PartitionRouter | Kind::Indexer => {
+                let named = if kind == Kind::Indexer { Self::Indexer } else { Self::Router };
+                return key.parse().ok().filter(|number| *number >= 0).map(named).ok_or(NoSuchName);
             }
             Kind::ProjectActor if key.is_empty() => return Err(NoSuchName),
             Kind::ProjectActor => return Ok(Self::Project(key.to_owned())),
@@ -184,6 +205,8 @@ mod tests {
             "DeadLetterWriter",
             "KafkaConsumer",
             "PartitionRouter 3",
+            "IndexConsumer",
+            "Indexer 0",
             "ProjectActor a b",
             "IncidentActor a/b/c",
             "SummarizerPool",
@@ -206,6 +229,9 @@ mod tests {
             "Flusher/",
             "RootSupervisor ",
             "PartitionRouter",
+            "Indexer",
+            "Indexer -1",
+            "IndexConsumer 1",
             "PartitionRouter x",
             "PartitionRouter -1",
             "PartitionRouter 99999999999",

@@ -6,6 +6,7 @@ pub mod chronicle;
 pub mod doing;
 mod flushers;
 pub mod guardian;
+pub mod indexing;
 pub mod kind;
 pub mod mail;
 pub mod observer;

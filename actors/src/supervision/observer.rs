@@ -110,6 +110,8 @@ impl Observer {
                 tenures.retain(|tenure| tenure.partition == *partition);
                 self.routers(tenures, incidents, projects).await.pop()
             }
+            // They are none of the engine's.
+            ActorId::IndexConsumer | ActorId::Indexer(_) => None,
             ActorId::Project(project) => self.child(id, project, "").await,
             ActorId::Incident { project, fingerprint } => self.child(id, project, fingerprint).await,
             // Their pool shows them: it is there also where no engine is.

@@ -49,7 +49,7 @@ impl ChildSpec {
                 escalates_to: Some(Kind::RootSupervisor),
             },
             // They are guests: their waits are so long that the budget is never spent, and nothing else dies of them.
-            Kind::SummarizerPool | Kind::AiSummarizer => Self {
+            Kind::SummarizerPool | Kind::AiSummarizer | Kind::IndexConsumer | Kind::Indexer => Self {
                 kind,
                 policy: RestartPolicy {
                     restarts: 1_000,
@@ -60,6 +60,7 @@ impl ChildSpec {
                 record_lives: None,
                 escalates_to: Some(match kind {
                     Kind::AiSummarizer => Kind::SummarizerPool,
+                    Kind::Indexer => Kind::IndexConsumer,
                     _ => Kind::RootSupervisor,
                 }),
             },

@@ -36,7 +36,7 @@ pub struct Origin {
     /// Error code of its first event.
     #[diesel(sql_type = Nullable<Text>)]
     pub error_code: Option<String>,
-    /// Templated route of its first event.
+    /// Route of its first event, as it was sent.
     #[diesel(sql_type = Nullable<Text>)]
     pub route: Option<String>,
     /// Client's id of the event that opened it.

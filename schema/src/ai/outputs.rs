@@ -67,14 +67,33 @@ pub async fn draft(
             if held == 0 {
                 return Ok(false);
             }
-            let by_model = super::summary_of(connection, &job.incident_id).await?;
-            if by_model.is_none_or(|summary| summary.model == DETERMINISTIC) {
+            if is_draft_wanted(connection, job, output).await? {
                 insert(connection, job, output).await?;
                 show(connection, job, &output.id, baseline).await?;
             }
             Ok(true)
         })
         .await
+}
+
+/// A model's words are not replaced, nor a draft by itself: that of the attempt before, say.
+async fn is_draft_wanted(connection: &mut AsyncPgConnection, job: &ClaimedJob, output: &Output) -> QueryResult<bool> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        is_better: bool,
+    }
+    let row: Row = diesel::sql_query(
+        "SELECT EXISTS (SELECT 1 FROM ai_summaries s LEFT JOIN ai_outputs o ON o.id = s.output_id \
+             WHERE s.incident_id = $1 AND (s.model <> $2 OR (o.input_hash = $3 AND o.prompt_version = $4))) AS is_better",
+    )
+    .bind::<Text, _>(&job.incident_id)
+    .bind::<Text, _>(DETERMINISTIC)
+    .bind::<Text, _>(&output.input_hash)
+    .bind::<Text, _>(&output.prompt_version)
+    .get_result(connection)
+    .await?;
+    Ok(!row.is_better)
 }
 
 /// Ends the job well: its output becomes the incident's summary, all in one transaction. False if the fence refused: then

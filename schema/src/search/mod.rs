@@ -2,6 +2,13 @@
 //!
 //! Events are sorted by `occurred_at`, newest first, then by document id; a page goes on after the last event of the page
 //! before it ([`SortKey`]), so that events written meanwhile make it neither skip nor repeat one.
+//! Times are whole microseconds ([`document::index_time`]), texts are compared by their [`terms`], and the fields that are
+//! filtered by are bounded ([`document::keyword`]), before a backend sees them: so the two agree.
+
+pub mod document;
+mod facet;
+pub mod terms;
+pub mod text;
 
 use crate::event::{EventType, Severity};
 use async_trait::async_trait;
@@ -34,11 +41,11 @@ pub struct IndexedEvent {
     pub message: String,
     /// 64 lower-case hex digits.
     pub fingerprint: String,
-    /// `attributes.route` as a template, if it is a text.
+    /// `attributes.route` as a template ([`crate::fingerprint::template_route`]), if it is a text and not empty.
     pub route: Option<String>,
-    /// `attributes.error_code`, if it is a text.
+    /// `attributes.error_code`, if it is a text that is not empty, or a number.
     pub error_code: Option<String>,
-    /// `attributes.release`, if it is a text.
+    /// `attributes.release`, likewise.
     pub release: Option<String>,
     /// A JSON object as the client sent it.
     pub attributes: Box<RawValue>,
@@ -73,7 +80,7 @@ pub enum SearchError {
 /// The place in the sort order of one event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SortKey {
-    /// Milliseconds or finer, as the backend keeps it.
+    /// As the index keeps it.
     pub occurred_at: DateTime<Utc>,
     /// The document's id.
     pub id: String,
@@ -134,15 +141,15 @@ pub struct SearchRequest {
     pub text: TextQuery,
     /// Fields.
     pub filters: Filters,
-    /// Earliest `occurred_at`, inclusive.
+    /// Earliest `occurred_at`, inclusive; whole microseconds.
     pub from: Option<DateTime<Utc>>,
-    /// Latest `occurred_at`, exclusive.
+    /// Latest `occurred_at`, exclusive; whole microseconds.
     pub to: Option<DateTime<Utc>>,
     /// Where the page begins.
     pub page: Page,
-    /// 1 to 100 hits.
+    /// Hits on the page, at most 101; 0: only what is counted.
     pub limit: usize,
-    /// Width of the histogram's bars; none: no histogram.
+    /// Width of the histogram's bars, whole milliseconds; none: no histogram.
     pub interval: Option<TimeDelta>,
     /// How many values a facet shows at most; 0: no facets.
     pub facet_size: usize,
@@ -193,6 +200,10 @@ pub struct SearchAnswer {
     pub facets: BTreeMap<Facet, Vec<FacetCount>>,
     /// Bars with hits, oldest first.
     pub histogram: Vec<Bar>,
+    /// `occurred_at` of the oldest and of the newest of all hits; none if there are none.
+    pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Days of `received_at` whose events could not be read: the answer lacks them.
+    pub missing_days: Vec<NaiveDate>,
 }
 
 /// The index of all events.
@@ -207,7 +218,7 @@ pub trait SearchIndex: fmt::Debug + Send + Sync {
     /// When the index does not answer or refuses.
     async fn prepare(&self) -> Result<(), SearchError>;
 
-    /// Stores a batch, durably; one outcome an event, in its order. An event that is there already stays as it is.
+    /// Stores a batch, durably; one outcome an event, in its order. An event whose id its day holds already stays as it is.
     ///
     /// # Errors
     /// When the index as a whole did not take it; then any part of it may be stored, and sending it again does no harm.

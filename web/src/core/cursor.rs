@@ -7,6 +7,7 @@ use crate::error::Problem;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schema::incidents::{Filter, Place, Sort, SortField};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Longest cursor that is read, in bytes.
@@ -47,8 +48,7 @@ impl Cursor {
             id: self.place.id.clone(),
             walked: self.walked,
         };
-        // A struct of strings and numbers always has a JSON form.
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&wire).unwrap_or_default())
+        seal(&wire)
     }
 
     /// Reads what a client sends back.
@@ -56,7 +56,8 @@ impl Cursor {
     /// # Errors
     /// `invalid_query` for `cursor`: not one of ours, or one of another list.
     pub fn decode(text: &str, project_id: &str, filter: &Filter, sort: Sort) -> Result<Self, Problem> {
-        let wire = read(text).ok_or_else(|| invalid("cursor", "is not a cursor of this list"))?;
+        let wire: Option<Wire> = open(text).filter(|wire: &Wire| wire.v == VERSION);
+        let wire = wire.ok_or_else(|| invalid("cursor", "is not a cursor of this list"))?;
         let keys = match sort.field {
             SortField::LastSeen | SortField::FirstSeen => TIMES,
             SortField::EventCount => 0..=i64::MAX,
@@ -71,9 +72,16 @@ impl Cursor {
     }
 }
 
-fn read(text: &str) -> Option<Wire> {
+/// A cursor's wire form as text.
+pub(super) fn seal(wire: &impl Serialize) -> String {
+    // A struct of strings and numbers always has a JSON form.
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(wire).unwrap_or_default())
+}
+
+/// The wire form back, if the text is one.
+pub(super) fn open<T: DeserializeOwned>(text: &str) -> Option<T> {
     let bytes = (text.len() <= LONGEST).then(|| URL_SAFE_NO_PAD.decode(text).ok()).flatten()?;
-    serde_json::from_slice(&bytes).ok().filter(|wire: &Wire| wire.v == VERSION)
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// Whether `id` has the form of an incident's id; others need not be looked up.
@@ -90,6 +98,11 @@ fn list_id(project_id: &str, filter: &Filter, sort: Sort) -> String {
     parts.extend(filter.text.as_deref().map(|text| ("q", text)));
     parts.sort_unstable();
     parts.push((sort.field.as_str(), sort.direction.as_str()));
+    fold(parts)
+}
+
+/// A short name for what a cursor is bound to.
+pub(super) fn fold(parts: Vec<(&str, &str)>) -> String {
     let mut hasher = blake3::Hasher::new();
     for (name, value) in parts {
         // No parameter contains a NUL, so it can stand between them.

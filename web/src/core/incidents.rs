@@ -141,6 +141,7 @@ fn shape(row: IncidentRow, kept: Kept, complete_until: Option<DateTime<Utc>>) ->
         trend: kept.trend.into_iter().map(Into::into).collect(),
         deploys_nearby: kept.deploys_nearby.into_iter().map(Into::into).collect(),
         complete_until,
+        search: super::search::of_incident(&row),
         incident: row.into(),
     })
 }

@@ -14,6 +14,7 @@ mod list_query;
 mod metrics;
 mod quarantine;
 pub(crate) mod query;
+mod search;
 mod shapes;
 
 use crate::auth::Keys;
@@ -23,6 +24,7 @@ use actix_web::web;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Object;
 use schema::database::Database;
+use schema::search::SearchIndex;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -39,6 +41,8 @@ pub struct CoreState {
     pub log: LogWriter,
     /// Wakes the summarizers of this process, if there are any.
     pub jobs_queued: Arc<Notify>,
+    /// The index of all events; none if this process was not told of one.
+    pub search: Option<Arc<dyn SearchIndex>>,
 }
 
 /// The routes of the core API, for [`actix_web::App::configure`].
@@ -66,7 +70,9 @@ pub fn services(config: &mut ServiceConfig<'_>) {
         .service(quarantine::list)
         .service(quarantine::lift)
         .service(metrics::overview)
-        .service(metrics::trends);
+        .service(metrics::trends)
+        .service(search::events)
+        .service(search::event);
 }
 
 impl CoreState {

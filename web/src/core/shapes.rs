@@ -69,11 +69,11 @@ impl From<IncidentRow> for Incident {
 /// Where a page stands in its list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Pagination {
-    /// Incidents that the filters let through.
+    /// Entries that the filters let through.
     pub total: i64,
-    /// Incidents that the page could hold.
+    /// Entries that the page could hold.
     pub limit: i64,
-    /// Incidents before this page: skipped, or on the pages before.
+    /// Entries before this page: skipped, or on the pages before.
     pub offset: i64,
     /// Whether another page follows.
     pub has_more: bool,
@@ -107,6 +107,8 @@ pub struct IncidentDetail {
     pub trend: Vec<MinuteCount>,
     /// Deploys into its environment by minute, up to 30 minutes before and after its first event.
     pub deploys_nearby: Vec<MinuteCount>,
+    /// Path of this API where all of its events are searched.
+    pub search: String,
     /// Events received until then are all counted here; null before the first one.
     pub complete_until: Option<DateTime<Utc>>,
 }
@@ -152,7 +154,8 @@ impl IncidentEvent {
     }
 }
 
-fn readable(attributes: String) -> serde_json::Result<Box<RawValue>> {
+/// What every JSON parser reads, as it is; else its text.
+pub(super) fn readable(attributes: String) -> serde_json::Result<Box<RawValue>> {
     if serde_json::from_str::<serde_json::Value>(&attributes).is_ok() {
         return RawValue::from_string(attributes);
     }
@@ -235,11 +238,11 @@ fn status() -> Object {
     one_of(IncidentStatus::ALL.iter().map(|value| value.as_str()))
 }
 
-fn severity() -> Object {
+pub(super) fn severity() -> Object {
     one_of(Severity::ALL.iter().map(|value| value.as_str()))
 }
 
-fn event_type() -> Object {
+pub(super) fn event_type() -> Object {
     one_of(EventType::ALL.iter().map(|value| value.as_str()))
 }
 

@@ -70,7 +70,7 @@ pub struct Letter {
     pub place: Place,
     /// Where it came from.
     pub origin: Origin,
-    /// `decode`, `incident`, `project` or `quarantine`.
+    /// `decode`, `incident`, `project`, `quarantine` or `index`.
     pub stage: String,
     /// Why it is here.
     pub reason: String,

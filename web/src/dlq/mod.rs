@@ -21,6 +21,9 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use tokio::sync::mpsc;
 
+/// Letters of this stage are events that the engine has counted, and that only the search index refused: putting one back could
+/// count it twice.
+const COUNTED_STAGE: &str = "index";
 /// A letter that was put back so often stays where it is unless a person insists.
 pub const MOST_RETRIES: u32 = 5;
 /// Letters on their way from the one topic to the other.
@@ -57,7 +60,7 @@ pub enum DlqCommand {
         /// Of these only.
         #[command(flatten)]
         which: Filter,
-        /// Also those that were put back already, or 5 times before. Outside of the engine's dedupe window an event
+        /// Also those that were put back already, or 5 times before, or that only the search index refused. Outside of the engine's dedupe window an event
         /// can be counted twice by this.
         #[arg(long)]
         force: bool,
@@ -70,7 +73,7 @@ pub struct Filter {
     /// Of this project only.
     #[arg(long)]
     pub project: Option<String>,
-    /// Of this stage only: decode, incident, project or quarantine.
+    /// Of this stage only: decode, incident, project, quarantine, flush or index.
     #[arg(long)]
     pub stage: Option<String>,
 }
@@ -118,7 +121,11 @@ async fn index(log: &DeadLetterTopic) -> anyhow::Result<Vec<Letter>> {
         let (mut letters, mut retried) = (HashMap::new(), HashSet::new());
         reader::scan(&log.kafka, &log.topic, &mut |message| {
             match letter::read(message) {
-                Some(Entry::Letter(letter)) => drop(letters.entry(letter.origin.clone()).or_insert(letter)),
+                Some(Entry::Letter(letter)) => {
+                    // Engine and indexers may each have given the same record up.
+                    let place = (letter.origin.clone(), letter.stage == COUNTED_STAGE);
+                    letters.entry(place).or_insert(letter);
+                }
                 Some(Entry::Retried(origin)) => drop(retried.insert(origin)),
                 None => {}
             }
@@ -204,14 +211,18 @@ fn choose(
         };
         ensure!(force || !letter.is_retried, "the letter at {place} has been put back already; --force does it again");
         ensure!(
+            force || letter.stage != COUNTED_STAGE,
+            "the event at {place} is counted; only the search index refused it. --force puts it back, and it may count twice"
+        );
+        ensure!(
             force || letter.retries < MOST_RETRIES,
             "the letter at {place} has been put back {} times before; --force does it again",
             letter.retries
         );
         return Ok(HashMap::from([(place, letter)]));
     }
-    let wanted: Vec<Letter> =
-        letters.into_iter().filter(|letter| which.takes(letter) && (force || !letter.is_retried)).collect();
+    let may_go = |letter: &Letter| force || (!letter.is_retried && letter.stage != COUNTED_STAGE);
+    let wanted: Vec<Letter> = letters.into_iter().filter(|letter| which.takes(letter) && may_go(letter)).collect();
     let (chosen, tired): (Vec<_>, Vec<_>) =
         wanted.into_iter().partition(|letter| force || letter.retries < MOST_RETRIES);
     if !tired.is_empty() {

@@ -11,8 +11,10 @@ mod probes;
 mod shapes;
 mod sight;
 
-pub use actors::supervision::view::{ActorView, DeathView, Observed, Order, Page, ResidentView, RouterView, State};
-pub use probes::probes;
+pub use actors::supervision::view::{
+    ActorView, DeathView, IndexerView, Observed, Order, Page, ResidentView, RouterView, State,
+};
+pub use probes::{index_probes, probes};
 pub use shapes::{Gap, Gaps, Known, Partition, Quarantine, Quarantined, Supervision};
 
 use crate::auth::Keys;
@@ -22,6 +24,7 @@ use crate::openapi::Refusals;
 use actix_web::http::header::{CacheControl, CacheDirective};
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use actors::summarizer::pool::PoolObserver;
+use actors::supervision::indexing::IndexObserver;
 use actors::supervision::kind::{ActorId, Kind};
 use actors::supervision::observer::Observer;
 use actors::supervision::view::{Cursor, Selection};
@@ -51,6 +54,15 @@ pub struct SupervisionState {
     pub observer: Option<Observer>,
     /// The summarizers of this process; none if they run elsewhere.
     pub summarizers: Option<PoolObserver>,
+    /// The indexers of this process; none if they run elsewhere.
+    pub indexers: Option<IndexObserver>,
+}
+
+impl SupervisionState {
+    /// Whether anybody lives in this process who can be seen.
+    pub fn sees_somebody(&self) -> bool {
+        self.observer.is_some() || self.summarizers.is_some() || self.indexers.is_some()
+    }
 }
 
 /// The living tree: every actor's state, box, restarts and last progress; partitions with offsets and lag, holes in the log,
@@ -78,16 +90,17 @@ async fn tree(request: HttpRequest, state: web::Data<SupervisionState>) -> Resul
     };
     let (engine, known) = tokio::join!(engine, state.known(&sight));
     let summarizers = state.summarizers.as_ref().map(PoolObserver::view);
-    if engine.is_none() && summarizers.is_none() && !known.database_answers {
+    let indexers = state.indexers.as_ref().map(IndexObserver::view);
+    if !state.sees_somebody() && !known.database_answers {
         return Err(unavailable());
     }
     let known = known.beside(engine.as_ref());
     let collected_in_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(shown(&Supervision::new(collected_in_ms, engine, summarizers, known)))
+    Ok(shown(&Supervision::new(collected_in_ms, engine, (summarizers, indexers), known)))
 }
 
 /// One actor by its name: `Flusher`, `PartitionRouter 3`, `ProjectActor <project>`, `IncidentActor <project>/<fingerprint>`,
-/// `AiSummarizer 1`; a slash may stand for the space. A project or an incident is asked itself; of a router, a page of its
+/// `AiSummarizer 1`, `Indexer 3`; a slash may stand for the space. A project or an incident is asked itself; of a router, a page of its
 /// children is shown. Projects and incidents are those of the key's project, or all if the key has the scope operator.
 #[utoipa::path(
     tag = "supervision",
@@ -117,6 +130,7 @@ async fn actor(
         None => None,
     };
     let living = living.or_else(|| state.summarizers.as_ref().and_then(|pool| pool.actor(&id)));
+    let living = living.or_else(|| state.indexers.as_ref().and_then(|indexers| indexers.actor(&id)));
     let found = match living {
         Some(found) => Some(found),
         None => state.elsewhere(&id).await?,
@@ -143,7 +157,7 @@ fn shown(body: &impl serde::Serialize) -> HttpResponse {
 
 fn absent(id: &ActorId, has_engine: bool) -> Problem {
     let why = match id.kind() {
-        Kind::SummarizerPool | Kind::AiSummarizer => " in this process",
+        Kind::SummarizerPool | Kind::AiSummarizer | Kind::IndexConsumer | Kind::Indexer => " in this process",
         _ if !has_engine => "; no engine runs in this process",
         Kind::IncidentActor | Kind::ProjectActor => " alive here; it is woken when its next record comes",
         _ => " in this process",

@@ -1,6 +1,7 @@
 //! Whether the engine of this process lives and works.
 
 use crate::health::Probes;
+use actors::supervision::indexing::IndexObserver;
 use actors::supervision::observer::Observer;
 
 /// Adds the probe of readiness `engine` and those of liveness, `poll_thread` and `arbiters`.
@@ -14,4 +15,12 @@ pub fn probes(probes: Probes, observer: &Observer) -> Probes {
             let observer = arbiters.clone();
             async move { observer.arbiters().await.map(Some) }
         })
+}
+
+/// Adds the probe of liveness `index_poll_thread`. Whether the search server answers is no question of readiness: without it
+/// events are taken in and counted all the same.
+#[must_use]
+pub fn index_probes(probes: Probes, observer: &IndexObserver) -> Probes {
+    let observer = observer.clone();
+    probes.add_liveness("index_poll_thread", move || std::future::ready(observer.poll_thread().map(Some)))
 }

@@ -16,27 +16,27 @@ pub struct Supervision {
     /// The summarizers of this process, if no engine is there that they could be shown under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summarizers: Option<ActorView>,
+    /// The indexers of this process, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indexers: Option<ActorView>,
     /// What the database knows, of every process's partitions.
     #[serde(flatten)]
     pub known: Known,
 }
 
 impl Supervision {
-    /// The whole picture: the summarizers stand under the root of the engine, if it is here.
+    /// The whole picture: summarizers and indexers stand under the root of the engine, if it is here.
     pub fn new(
         collected_in_ms: u64,
         mut engine: Option<ActorView>,
-        summarizers: Option<ActorView>,
+        (mut summarizers, mut indexers): (Option<ActorView>, Option<ActorView>),
         known: Known,
     ) -> Self {
-        let summarizers = match &mut engine {
-            Some(engine) => {
-                engine.children.extend(summarizers);
-                None
-            }
-            None => summarizers,
-        };
-        Self { collected_in_ms, engine, summarizers, known }
+        if let Some(engine) = &mut engine {
+            engine.children.extend(summarizers.take());
+            engine.children.extend(indexers.take());
+        }
+        Self { collected_in_ms, engine, summarizers, indexers, known }
     }
 }
 

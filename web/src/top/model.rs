@@ -2,7 +2,7 @@
 
 use super::client::{Ask, Look};
 use super::words::{count, number, or_dash, span};
-use crate::supervision::{ActorView, Observed, Order, Partition, RouterView, State};
+use crate::supervision::{ActorView, IndexerView, Observed, Order, Partition, RouterView, State};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::cmp::Reverse;
 use std::time::Instant;
@@ -207,7 +207,7 @@ impl Model {
                 _ => others.extend(family(part)),
             }
         }
-        others.extend(look.tree.summarizers.iter().flat_map(family));
+        others.extend(look.tree.summarizers.iter().chain(&look.tree.indexers).flat_map(family));
         let away = look.tree.known.partitions.iter();
         let away = away.filter(|known| !routers.iter().any(|line| line.partition == Some(known.partition)));
         let away: Vec<Line> = away.map(elsewhere).collect();
@@ -317,12 +317,26 @@ fn root(view: &ActorView) -> Line {
 fn family(view: &ActorView) -> Vec<Line> {
     let mut lines = vec![other(view)];
     for child in &view.children {
-        let mut line = other(child);
+        let mut line = match &child.observed {
+            Observed::Indexer(figures) => indexer(child, figures),
+            _ => other(child),
+        };
         let [name, ..] = &mut line.cells;
         name.insert_str(0, "  ");
         lines.push(line);
     }
     lines
+}
+
+/// It belongs to no partition of the engine, so it is not sorted among the routers.
+fn indexer(view: &ActorView, figures: &IndexerView) -> Line {
+    let did = || format!("{} events to {}, {}", count(figures.events), figures.index, figures.step);
+    let mut line = bare(view, view.why.clone().unwrap_or_else(did));
+    let [_, _, lag, restarts, _, _, durable, ..] = &mut line.cells;
+    *lag = or_dash(figures.lag, number);
+    *restarts = count(view.restarts.count);
+    *durable = or_dash(figures.next_offset, number);
+    line
 }
 
 fn other(view: &ActorView) -> Line {

@@ -217,3 +217,34 @@ fn the_key_is_not_shown() {
         assert!(Line::try_parse_from(["top", "--interval", bad]).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn an_indexer_shows_its_lag_and_why_it_waits() {
+    let mut tree = tree();
+    let mut indexer = actor(
+        "Indexer 0",
+        "waiting",
+        json!({"type": "indexer", "topic": "t", "partition": 0, "index": "opensearch", "age_ms": 9, "next_offset": 1_000,
+            "high_watermark": 1_500, "lag": 500, "events": 990, "failures": 3, "last_error": "away", "step": "waiting to try again",
+            "step_ms": 70}),
+    );
+    indexer["why"] = json!("tried 3 times: away");
+    let mut thread = actor(
+        "IndexConsumer",
+        "running",
+        json!({"type": "consumer", "rounds": 9, "last_round_ms": 1, "work": "polling",
+        "work_ms": 1, "tenures": 1}),
+    );
+    thread["children"] = json!([indexer]);
+    tree.engine.as_mut().unwrap().children.push(serde_json::from_value(thread).unwrap());
+    let mut model = Model::new("http://here".into());
+    let ask = model.ask();
+    model.take(&ask, Ok(Look { tree, children: None }));
+    let lines = model.lines();
+    let last = lines.iter().find(|line| line.cells[0].contains("Indexer 0")).unwrap();
+    assert_eq!(
+        (last.cells[0].as_str(), last.cells[2].as_str(), last.cells[6].as_str()),
+        ("├   Indexer 0", "500", "1,000")
+    );
+    assert_eq!((last.cells[11].as_str(), last.partition), ("tried 3 times: away", None));
+}

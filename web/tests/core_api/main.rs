@@ -11,3 +11,4 @@ mod model_server;
 mod paging;
 mod refusals;
 mod rig;
+mod search;

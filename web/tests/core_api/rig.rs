@@ -91,7 +91,13 @@ impl Rig {
             schema::keys::create(&mut connection, &new).await.unwrap();
         }
         let log = LogWriter::new(kafka(), topic).unwrap();
-        let state = CoreState { keys: Keys::new(pool.clone()), database: pool, log, jobs_queued: Default::default() };
+        let state = CoreState {
+            keys: Keys::new(pool.clone()),
+            database: pool,
+            log,
+            jobs_queued: Default::default(),
+            search: None,
+        };
         Self { database, state }
     }
 

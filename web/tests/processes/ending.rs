@@ -115,3 +115,25 @@ async fn told_to_end_while_its_servers_are_away_it_ends_in_time_all_the_same() {
     assert!(stack.number(SETTLED).await > settled);
     program.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spent_restart_budget_ends_the_program_with_an_error_and_the_next_start_goes_on() {
+    let stack = Stack::real().await;
+    let mut program = stack.up().await;
+    let load = Load::start(&stack.api(), ENDLESS, Some(RATE));
+    grown(&stack, SETTLED, 1_000).await;
+    // Somebody takes every partition away again and again: each time its tenure dies of its next flush.
+    let taken = "WITH taken AS (UPDATE partition_checkpoints SET epoch = epoch + 1 RETURNING 1) SELECT count(*) AS n FROM taken";
+    let deadline = Instant::now() + 2 * WITHIN;
+    while program.is_running() {
+        assert!(Instant::now() < deadline, "ten deaths within a minute must end it");
+        assert!(stack.number(taken).await >= i64::from(PARTITIONS));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let status = program.ended(ENDS_WITHIN).await;
+    println!("a spent budget: {status}");
+    assert!(status.code().is_some_and(|code| code != 0), "{status}");
+    let program = stack.up().await;
+    prove(&stack, &[load.stop().await]).await;
+    program.end().await;
+}

@@ -14,14 +14,18 @@
     reason = "tests"
 )]
 
+mod ai_workers;
 mod api;
 mod chance;
 mod chaos;
 mod conformance;
 mod ending;
 mod engine_killed;
+mod indexer_killed;
 mod kill9;
 mod load;
+#[path = "../../../actors/tests/support/model_server.rs"]
+mod model_server;
 mod outages;
 mod program;
 mod proof;

@@ -25,7 +25,8 @@ pub fn command(arguments: &[&str], environment: &Environment) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signals"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if ["SIGNALS_", "KAFKA_", "DATABASE_URL", "PG"].iter().any(|start| name.starts_with(start)) {
+        let ours = ["SIGNALS_", "KAFKA_", "OPENSEARCH_", "DATABASE_URL", "PG", "GRADIENT_"];
+        if ours.iter().any(|start| name.starts_with(start)) {
             command.env_remove(name);
         }
     }

@@ -36,6 +36,8 @@ pub enum Servers {
 /// dropped before it.
 pub struct Stack {
     servers: Servers,
+    /// A search server of the test's own, if it searches.
+    search: Option<Server>,
     folder: tempfile::TempDir,
     ports: [u16; 2],
 }
@@ -55,12 +57,25 @@ impl Stack {
         stack
     }
 
+    /// The same, with a search server.
+    pub async fn real_with_search() -> Self {
+        let search = thread::spawn(Server::opensearch);
+        let mut stack = Self::real().await;
+        stack.search = Some(search.join().unwrap());
+        stack
+    }
+
+    /// The search server.
+    pub fn search(&self) -> &Server {
+        self.search.as_ref().expect("a stack with a search server")
+    }
+
     fn on(servers: Servers) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The database's user must pass through it even when the tests run as root.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let port = free_port();
-        Self { servers, folder, ports: [port, port + 1] }
+        Self { servers, search: None, folder, ports: [port, port + 1] }
     }
 
     /// The real servers.
@@ -89,6 +104,9 @@ impl Stack {
         if let Servers::Real { kafka, postgres } = &self.servers {
             environment.push(("KAFKA_BROKERS", kafka.address()));
             environment.push(("DATABASE_URL", postgres.database_url()));
+        }
+        if let Some(search) = &self.search {
+            environment.push(("OPENSEARCH_URL", search.url()));
         }
         environment
     }

@@ -54,8 +54,15 @@ impl Rig {
             config.configure(web::metrics::exporter::routes(shown.clone()));
         });
         let observer = Some(engine.observer());
-        let seen = SupervisionState { database: database.clone(), keys: keys.clone(), observer, summarizers: None };
-        let state = CoreState { database: database.clone(), keys, log, jobs_queued: std::sync::Arc::default() };
+        let seen = SupervisionState {
+            database: database.clone(),
+            keys: keys.clone(),
+            observer,
+            summarizers: None,
+            indexers: None,
+        };
+        let state =
+            CoreState { database: database.clone(), keys, log, jobs_queued: std::sync::Arc::default(), search: None };
         let (core, second) = serve(move |config| {
             config.configure(web::core::routes(state.clone())).configure(web::health::routes(probes.clone()));
             config.configure(supervision::routes(seen.clone()));

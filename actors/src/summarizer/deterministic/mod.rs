@@ -144,6 +144,7 @@ impl<'a> Seen<'a> {
         };
         match (routes.first(), routes.len()) {
             (None, _) => None,
+            (Some(only), 1) if self.facts.samples_kept == 1 => Some(format!("It came from {}.", only.route)),
             (Some(only), 1) if only.share_percent == 100 => {
                 Some(format!("All {} come from {}.", self.kept(), only.route))
             }
@@ -151,10 +152,23 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// `20 newest events` or `all 3 events`, as part of a sentence.
+    /// `20 newest events`, `3 events` or `only event`, as part of a sentence.
     fn kept(&self) -> String {
         let (kept, total) = (self.facts.samples_kept, self.facts.counts.total);
-        if kept >= total { plural(kept, "event") } else { format!("{} newest events", number(kept)) }
+        match kept {
+            1 => "only event".to_owned(),
+            _ if kept >= total => plural(kept, "event"),
+            _ => format!("{} newest events", number(kept)),
+        }
+    }
+
+    /// `All of the 20 newest events name release v2`, the beginning of a sentence.
+    fn released(&self, release: &ReleaseFact) -> String {
+        if self.facts.samples_kept == 1 {
+            return format!("The event names release {}", release.release);
+        }
+        let share = words::capital(&words::share(release.share_percent));
+        format!("{share} of the {} name release {}", self.kept(), release.release)
     }
 
     fn who_is_hit(&self) -> Option<String> {
@@ -218,15 +232,7 @@ impl<'a> Seen<'a> {
             minutes => format!("{} before the first event", span(minutes)),
         };
         let be = if deploy.deploys == 1 { "is" } else { "are" };
-        let release = match self.release {
-            Some(release) => format!(
-                " {} of the {} name release {}.",
-                words::capital(&words::share(release.share_percent)),
-                self.kept(),
-                release.release
-            ),
-            None => String::new(),
-        };
+        let release = self.release.map(|release| format!(" {}.", self.released(release))).unwrap_or_default();
         format!(
             "{deploys} to {} at {}, {before}, {be} the nearest change.{release}",
             self.facts.incident.environment,
@@ -251,12 +257,8 @@ impl<'a> Seen<'a> {
     }
 
     fn release_alone(&self, release: &ReleaseFact) -> String {
-        format!(
-            "{} of the {} name release {}; no deploy is known in the {DEPLOY_WINDOW} minutes before the first event.",
-            words::capital(&words::share(release.share_percent)),
-            self.kept(),
-            release.release
-        )
+        let released = self.released(release);
+        format!("{released}; no deploy is known in the {DEPLOY_WINDOW} minutes before the first event.")
     }
 
     fn evidence(&self) -> Vec<String> {

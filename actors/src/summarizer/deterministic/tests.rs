@@ -134,6 +134,41 @@ fn one_that_grows_with_two_deploys_in_its_first_minute() {
 }
 
 #[test]
+fn one_single_event_that_tells_everything() {
+    let facts = facts(&[
+        ("/incident/last_seen", json!("2026-11-24T02:57:12Z")),
+        ("/incident/duration_minutes", json!(0)),
+        ("/incident/is_regression", json!(false)),
+        (
+            "/counts",
+            json!({"total": 1, "last_10_minutes": 1, "previous_10_minutes": 0, "change_factor": null,
+            "peak_per_minute": 1, "peak_minute": "2026-11-24T02:57:00Z", "minutes_with_events": 1,
+            "average_per_active_minute": 1}),
+        ),
+        (
+            "/templates",
+            json!([{"template": "card declined", "samples": 1, "share_percent": 100, "event_ids": ["evt-1"]}]),
+        ),
+        ("/routes", json!([{"route": "/api/orders/:id", "samples": 1, "share_percent": 100}])),
+        (
+            "/releases",
+            json!([{"release": "v2", "samples": 1, "share_percent": 100, "earliest": "2026-11-24T02:57:12Z"}]),
+        ),
+        ("/status_codes", json!([{"status_code": "402", "samples": 1}])),
+        ("/users", json!({"distinct_in_samples": 1, "samples_with_user": 1})),
+        ("/samples_kept", json!(1)),
+        (
+            "/samples",
+            json!([{"event_id": "evt-1", "number": 1, "occurred_at": "2026-11-24T02:57:12Z", "severity": "error",
+            "message": "card declined", "attributes": {}}]),
+        ),
+        ("/deploys", json!([])),
+        ("/previous_incident", Value::Null),
+    ]);
+    is_golden("single_full", &facts, include_str!("golden/single_full.txt"));
+}
+
+#[test]
 fn facts_that_are_all_empty_still_give_sentences() {
     let summary = summarize(&Facts::default());
     assert!(!summary.title.is_empty() && !summary.likely_causes.is_empty() && !summary.next_steps.is_empty());

@@ -7,6 +7,7 @@ use super::document::{
 use super::samples::{self, Attributes};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use schema::ai::{Gathered, Summary};
+use schema::fingerprint::template_route;
 use schema::incidents::{IncidentRow, Minute, SampleRow};
 
 /// Minutes of the trend that are told.
@@ -100,7 +101,7 @@ fn incident_facts(gathered: &Gathered) -> IncidentFacts {
         severity: row.severity.as_str().to_owned(),
         environment: text(&row.environment, 100),
         error_code: gathered.origin.error_code.as_deref().map(|code| text(code, 200)),
-        route: gathered.origin.route.as_deref().filter(|route| !route.is_empty()).map(|route| text(route, 200)),
+        route: gathered.origin.route.as_deref().filter(|route| !route.is_empty()).map(route),
         first_seen: time(row.first_seen),
         last_seen: time(row.last_seen),
         duration_minutes: minutes_between(row.first_seen, row.last_seen),
@@ -108,6 +109,10 @@ fn incident_facts(gathered: &Gathered) -> IncidentFacts {
         is_regression: row.previous_incident_id.is_some(),
         state_changes,
     }
+}
+
+fn route(sent: &str) -> String {
+    text(&template_route(sent), 200)
 }
 
 fn counts(incident: &IncidentRow, trend: &[Minute]) -> Counts {

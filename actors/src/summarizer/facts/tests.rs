@@ -54,7 +54,7 @@ fn gathered() -> Gathered {
         incident: IncidentRow { previous_incident_id: Some("before".into()), ..incident("now") },
         origin: Origin {
             error_code: Some("DB_TIMEOUT".into()),
-            route: Some("/api/orders/:id".into()),
+            route: Some("/api/orders/81?page=2".into()),
             first_event_id: Some("e1".into()),
         },
         kept: Kept {
@@ -91,6 +91,7 @@ fn a_document_tells_what_happened() {
     let (incident, counts) = (&facts.incident, &facts.counts);
     assert_eq!((incident.duration_minutes, incident.first_seen.as_str()), (12, "2026-11-24T02:57:12Z"));
     assert!(incident.is_regression && incident.first_event_id.as_deref() == Some("e1"));
+    assert_eq!(incident.route.as_deref(), Some("/api/orders/:id"));
     assert_eq!((incident.state_changes.len(), incident.state_changes[0].to.as_str()), (1, "investigating"));
     // Minute n of thirteen has 10 + n % 3 events.
     assert_eq!((counts.total, counts.last_10_minutes, counts.previous_10_minutes), (133, 109, 33));

@@ -11,8 +11,8 @@ mod observed;
 mod paging;
 
 pub use observed::{
-    ArbiterView, ConsumerView, DeadLettersView, FlusherView, IncidentView, Living, Observed, ProjectView, ResidentView,
-    RootView, RouterView, SummarizerView, SummarizersView,
+    ArbiterView, ConsumerView, DeadLettersView, FlusherView, IncidentView, IndexerView, Living, Observed, ProjectView,
+    ResidentView, RootView, RouterView, SummarizerView, SummarizersView,
 };
 pub use paging::{Cursor, Order, Place, Selection};
 

@@ -32,6 +32,8 @@ pub enum Observed {
     Summarizers(SummarizersView),
     /// Of an AiSummarizer.
     Summarizer(SummarizerView),
+    /// Of an Indexer.
+    Indexer(IndexerView),
 }
 
 /// What the engine shows.
@@ -186,6 +188,35 @@ pub struct SummarizerView {
     pub calls: u64,
     /// What last went wrong.
     pub last_error: Option<String>,
+}
+
+/// What an indexer shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IndexerView {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// The index: `opensearch` or `tantivy`.
+    pub index: String,
+    /// Time since it began.
+    pub age_ms: u64,
+    /// First offset that is not settled: neither stored, nor dead-lettered, nor left out; null before the first record.
+    pub next_offset: Option<i64>,
+    /// The log's end as it was last seen.
+    pub high_watermark: Option<i64>,
+    /// Records between the two.
+    pub lag: Option<i64>,
+    /// Events that the index took or had, since it began.
+    pub events: u64,
+    /// How often the index failed in a row.
+    pub failures: u32,
+    /// What it said last.
+    pub last_error: Option<String>,
+    /// What it is at, as part of a sentence.
+    pub step: String,
+    /// Since when.
+    pub step_ms: u64,
 }
 
 /// What a router knows of a child without asking it.

@@ -1,0 +1,247 @@
+//! The one blocking thread that touches the indexers' consumer.
+
+use super::assignment::{Assignment, IndexerGlance};
+use super::config::IndexerConfig;
+use crate::consumer::batch::RecordBatch;
+use crate::consumer::controls::Controls;
+use crate::consumer::poll_thread::labels;
+use crate::supervision::child::Ended;
+use crate::supervision::chronicle::Alive;
+use crate::supervision::guardian::Guardian;
+use crate::supervision::kind::{ActorId, Kind};
+use crate::supervision::restart::Verdict;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+const IDLE: Duration = Duration::from_millis(100);
+/// While a batch is ready and its indexer is not.
+const STALLED: Duration = Duration::from_millis(5);
+/// Records taken off the wire before the indexers are served again.
+const ROUND: usize = 1_000;
+/// How often settled offsets are committed.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+/// A batch under way, bound to the indexer that was current when its first record came.
+struct Held {
+    inbox: mpsc::Sender<RecordBatch>,
+    batch: RecordBatch,
+    since: Instant,
+    is_paused: bool,
+}
+
+/// The thread's own memory.
+pub(crate) struct IndexPollThread {
+    consumer: Arc<BaseConsumer<Assignment>>,
+    config: Arc<IndexerConfig>,
+    controls: Arc<Controls>,
+    held: HashMap<i32, Held>,
+    guardians: HashMap<i32, Guardian>,
+    restarts: HashMap<i32, Instant>,
+    committed: HashMap<i32, i64>,
+    errors: Vec<Option<RDKafkaErrorCode>>,
+    next_commit: Instant,
+    _alive: Alive,
+}
+
+impl IndexPollThread {
+    pub(crate) fn new(
+        consumer: Arc<BaseConsumer<Assignment>>,
+        config: Arc<IndexerConfig>,
+        controls: Arc<Controls>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            _alive: consumer.context().tree().chronicle.birth(Kind::IndexConsumer),
+            consumer,
+            config,
+            controls,
+            held: HashMap::new(),
+            guardians: HashMap::new(),
+            restarts: HashMap::new(),
+            committed: HashMap::new(),
+            errors: Vec::new(),
+            next_commit: now,
+        }
+    }
+
+    /// Polls until it is stopped; then every indexer ends, what they settled is committed and the group is left.
+    pub(crate) fn run(mut self) {
+        while !self.controls.is_stopping() {
+            self.controls.count_round();
+            let caught_up = self.poll();
+            self.deliver(caught_up);
+            self.bury();
+            self.restart();
+            if Instant::now() >= self.next_commit {
+                self.commit();
+                self.next_commit = Instant::now() + COMMIT_EVERY;
+            }
+        }
+        self.held.clear();
+        self.consumer.context().end(&self.consumer, None);
+        self.consumer.unsubscribe();
+    }
+
+    /// One round of records; true if the log has nothing more for us.
+    fn poll(&mut self) -> bool {
+        let consumer = Arc::clone(&self.consumer);
+        let mut patience = self.patience();
+        for _ in 0..ROUND {
+            match consumer.poll(patience) {
+                Some(Ok(message)) => {
+                    if self.take(&message) {
+                        return false;
+                    }
+                }
+                Some(Err(error)) => self.note_error(&error),
+                None => return true,
+            }
+            patience = Duration::ZERO;
+        }
+        false
+    }
+
+    /// Until the first batch is due; a batch that is due and still here waits for its indexer.
+    fn patience(&self) -> Duration {
+        let waits = self.held.values().map(|held| self.config.linger.saturating_sub(held.since.elapsed()));
+        waits.min().map_or(IDLE, |wait| wait.clamp(STALLED, IDLE))
+    }
+
+    /// librdkafka repeats itself several times a second while a broker is away: each kind is said once until
+    /// records flow again.
+    fn note_error(&mut self, error: &KafkaError) {
+        let kind = error.rdkafka_error_code();
+        if !self.errors.contains(&kind) {
+            tracing::warn!(%error, "the log answers the indexers with an error");
+            self.errors.push(kind);
+        }
+    }
+
+    /// True if the record's batch is now so big that it should be handed over.
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> bool {
+        let partition = message.partition();
+        self.errors.clear();
+        if self.held.get(&partition).is_none_or(|held| held.inbox.is_closed()) {
+            let Some(inbox) = self.consumer.context().inbox(partition) else { return false };
+            let (batch, since) = (RecordBatch::default(), Instant::now());
+            self.held.insert(partition, Held { inbox, batch, since, is_paused: false });
+        }
+        let Some(held) = self.held.get_mut(&partition) else { return false };
+        let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+        held.batch.push(message.offset(), labels(message), key, payload);
+        is_big(&self.config, &held.batch)
+    }
+
+    /// Hands every batch over that is due. One that a full inbox refuses is kept and grows meanwhile, so that a busy indexer
+    /// gets fewer and bigger batches; only when it is big is its partition paused, because librdkafka then throws away what
+    /// it has fetched.
+    fn deliver(&mut self, caught_up: bool) {
+        for (partition, mut held) in std::mem::take(&mut self.held) {
+            let is_big = is_big(&self.config, &held.batch);
+            if !is_big && held.since.elapsed() < self.config.linger {
+                self.held.insert(partition, held);
+                continue;
+            }
+            held.batch.caught_up = caught_up;
+            match held.inbox.try_send(held.batch) {
+                Ok(()) | Err(TrySendError::Closed(_)) if !held.is_paused => {}
+                Ok(()) | Err(TrySendError::Closed(_)) => self.switch(partition, false),
+                Err(TrySendError::Full(batch)) => {
+                    if is_big && !held.is_paused {
+                        self.switch(partition, true);
+                    }
+                    self.held.insert(partition, Held { batch, is_paused: is_big || held.is_paused, ..held });
+                }
+            }
+        }
+    }
+
+    fn switch(&self, partition: i32, pause: bool) {
+        let list = self.list(partition, None);
+        let switched = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        if let Err(error) = switched {
+            tracing::warn!(partition, pause, %error, "cannot pause or resume a partition");
+        }
+        for glance in self.consumer.context().view() {
+            if glance.partition == partition {
+                glance.progress.set_paused(pause);
+            }
+        }
+    }
+
+    /// Decides what follows the death of an indexer: always a new one, at the latest after the longest delay.
+    fn bury(&mut self) {
+        for end in self.consumer.context().reap() {
+            let tree = self.consumer.context().tree();
+            let id = ActorId::Indexer(end.partition);
+            let longest = tree.plan.of(id.kind()).policy.longest_delay;
+            let guardian = self.guardians.entry(end.partition).or_insert_with(|| tree.guard(id));
+            let ended = end.ended.unwrap_or_else(|| Ended::failed("it ended though nobody had asked it to"));
+            let wait = match guardian.died(&ended) {
+                Verdict::RestartAfter(wait) => wait,
+                Verdict::Escalate => longest,
+            };
+            self.restarts.insert(end.partition, Instant::now() + wait);
+        }
+    }
+
+    /// Starts those indexers whose time has come, and fetches again from what is settled.
+    fn restart(&mut self) {
+        let now = Instant::now();
+        let due: Vec<i32> = self.restarts.iter().filter(|(_, at)| **at <= now).map(|(p, _)| *p).collect();
+        for partition in due {
+            self.restarts.remove(&partition);
+            let consumer = Arc::clone(&self.consumer);
+            // Revoked meanwhile, or assigned anew.
+            let Some(from) = consumer.context().dead(partition) else { continue };
+            self.held.remove(&partition);
+            if let Err(error) = consumer.incremental_unassign(&self.list(partition, None)) {
+                tracing::debug!(partition, %error, "a partition is not fetched, it seems");
+            }
+            let offset = from.map_or(Offset::Stored, Offset::Offset);
+            match consumer.incremental_assign(&self.list(partition, Some(offset))) {
+                Ok(()) => consumer.context().start(partition, from),
+                Err(error) => {
+                    tracing::error!(partition, %error, "cannot fetch a partition anew, will try again");
+                    self.restarts.insert(partition, now + COMMIT_EVERY);
+                }
+            }
+        }
+    }
+
+    fn list(&self, partition: i32, offset: Option<Offset>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        if let Err(error) = list.add_partition_offset(&self.config.topic, partition, offset.unwrap_or(Offset::Invalid))
+        {
+            tracing::error!(partition, %error, "cannot name a partition to librdkafka");
+        }
+        list
+    }
+
+    fn commit(&mut self) {
+        let mut list = TopicPartitionList::new();
+        let context = Arc::clone(self.consumer.context());
+        for IndexerGlance { partition, progress, .. } in context.view() {
+            let stored = progress.stored().filter(|stored| self.committed.get(&partition) != Some(stored));
+            context.add(&mut list, partition, stored);
+            self.committed.extend(stored.map(|stored| (partition, stored)));
+        }
+        if list.count() > 0
+            && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
+        {
+            tracing::debug!(%error, "offsets were not committed, will try again");
+            self.committed.clear();
+        }
+    }
+}
+
+fn is_big(config: &IndexerConfig, batch: &RecordBatch) -> bool {
+    batch.len() >= config.batch_records || batch.byte_len() >= config.batch_bytes
+}
