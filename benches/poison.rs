@@ -31,7 +31,6 @@ struct Part {
 fn main() -> anyhow::Result<()> {
     match child::part::<Part>()? {
         Some(part) => {
-            // Panics are what is measured, not the writing of their backtraces by the default hook.
             actors::failpoint::arm();
             let usual = QuarantinePolicy::default();
             let policy = if part.is_quarantined { usual } else { QuarantinePolicy { records: usize::MAX, ..usual } };
@@ -57,17 +56,19 @@ fn event(number: u64, is_poisoned: bool) -> String {
     )
 }
 
-async fn fill(events: u64, is_poisoned: bool) -> anyhow::Result<Topic> {
+/// The records, and where their dead letters go.
+async fn fill(events: u64, is_poisoned: bool) -> anyhow::Result<[Topic; 2]> {
     let topic = Topic::create("poison", 1).await?;
+    let dead_letters = topic.create_dead_letters().await?;
     let name = topic.name.clone();
     let records = (0..events).map(move |number| (PROJECT.to_owned(), event(number, is_poisoned)));
     tokio::task::spawn_blocking(move || send(&name, records)).await??;
-    Ok(topic)
+    Ok([topic, dead_letters])
 }
 
 async fn all() -> anyhow::Result<()> {
     let events = setting("BENCH_EVENTS", 300_000)?;
-    let (clean, poisoned) = (fill(events, false).await?, fill(events, true).await?);
+    let ([clean, _unused], [poisoned, _dead]) = (fill(events, false).await?, fill(events, true).await?);
     let (mut floors, mut ours) = (Vec::new(), [Vec::new(), Vec::new()]);
     for round in 1..=setting("BENCH_ROUNDS", 3)? {
         floors.push(drained(round, "clean", &clean, events, true).await?);

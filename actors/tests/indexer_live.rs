@@ -154,7 +154,9 @@ impl Room {
     fn committed(&self) -> i64 {
         let consumer: BaseConsumer = self.rig.kafka().set("group.id", self.config().group).create().unwrap();
         let mut list = TopicPartitionList::new();
-        (0..PARTITIONS).for_each(|partition| drop(list.add_partition(&self.rig.topic, partition)));
+        for partition in 0..PARTITIONS {
+            list.add_partition(&self.rig.topic, partition);
+        }
         let committed = consumer.committed_offsets(list, Duration::from_secs(20)).unwrap();
         committed.elements().iter().filter_map(|element| element.offset().to_raw()).filter(|offset| *offset > 0).sum()
     }
@@ -314,6 +316,30 @@ async fn an_indexer_that_panics_begins_anew_from_what_is_settled() {
     let deaths: Vec<_> = indexers(&indexing).into_iter().flat_map(|(view, _)| view.restarts.deaths).collect();
     assert_eq!(deaths.len(), 3, "{deaths:?}");
     assert!(deaths.iter().all(|death| death.message.contains("a batch that makes it panic")), "{deaths:?}");
+    indexing.stop().await;
+    room.end().await;
+}
+
+#[actix::test]
+async fn an_indexer_that_dies_while_its_partition_is_paused_goes_on() {
+    let room = Room::new().await;
+    room.index.is_away.store(true, Ordering::Relaxed);
+    let indexing = room.start(IndexerConfig { batch_records: 100, ..room.config() });
+    room.rig.send(0, 4_000).await;
+    let assignment = || indexing.observer().view().children;
+    until(async || {
+        let mailboxes: Vec<_> = assignment().into_iter().map(|view| view.mailbox.unwrap().waiting).collect();
+        let are_full = mailboxes.len() == 4 && mailboxes.iter().all(|waiting| *waiting == 1);
+        are_full.then_some(()).ok_or(format!("{mailboxes:?}"))
+    })
+    .await;
+    // Behind a full inbox the next batch grows until its partition is paused.
+    room.index.panics.store(4, Ordering::Relaxed);
+    room.index.is_away.store(false, Ordering::Relaxed);
+    room.wait_for_events(4_000).await;
+    room.wait_for_commit(4_400).await;
+    let deaths: u64 = assignment().iter().map(|view| view.restarts.count).sum();
+    assert_eq!(deaths, 4);
     indexing.stop().await;
     room.end().await;
 }

@@ -32,7 +32,18 @@ impl Topic {
     /// # Errors
     /// If the broker refuses.
     pub async fn create(purpose: &str, partitions: i32) -> anyhow::Result<Self> {
-        let name = format!("bench-{purpose}-{}", ulid::Ulid::generate().to_string().to_lowercase());
+        Self::named(format!("bench-{purpose}-{}", ulid::Ulid::generate().to_string().to_lowercase()), partitions).await
+    }
+
+    /// Creates the topic where an engine that reads this one puts its dead letters.
+    ///
+    /// # Errors
+    /// If the broker refuses.
+    pub async fn create_dead_letters(&self) -> anyhow::Result<Self> {
+        Self::named(format!("{}-dlq", self.name), 1).await
+    }
+
+    async fn named(name: String, partitions: i32) -> anyhow::Result<Self> {
         let admin: AdminClient<DefaultClientContext> = kafka()?.create()?;
         let new = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
         let created = admin.create_topics([&new], &AdminOptions::new()).await?;

@@ -39,7 +39,7 @@ async fn a_day_goes_when_it_is_older_than_the_days_that_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let index: Arc<dyn SearchIndex> = Arc::new(search::Tantivy::open(&folder.path().join("search")).unwrap());
     let days = NonZeroU32::new(30).unwrap();
-    let today = schema::retention::today(&mut *database.get().await.unwrap()).await.unwrap();
+    let today = schema::retention::today(&mut database.get().await.unwrap()).await.unwrap();
     let noon = |back: u64| today.checked_sub_days(Days::new(back)).unwrap().and_hms_opt(12, 0, 0).unwrap().and_utc();
     let ages = [0, 30, 31, 400].map(|back| event(&back.to_string(), noon(back)));
     index.store(&ages).await.unwrap();

@@ -274,4 +274,13 @@ impl ConsumerContext for Assignment {
             Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
         }
     }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        // librdkafka keeps a partition paused that was ours before and went while it was.
+        if let Rebalance::Assign(partitions) = rebalance
+            && let Err(error) = consumer.resume(partitions)
+        {
+            tracing::warn!(%error, "cannot resume partitions that were assigned");
+        }
+    }
 }

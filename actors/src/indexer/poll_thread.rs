@@ -207,7 +207,11 @@ impl IndexPollThread {
             }
             let offset = from.map_or(Offset::Stored, Offset::Offset);
             match consumer.incremental_assign(&self.list(partition, Some(offset))) {
-                Ok(()) => consumer.context().start(partition, from),
+                Ok(()) => {
+                    consumer.context().start(partition, from);
+                    // librdkafka keeps a partition paused though it was taken out and put back.
+                    self.switch(partition, false);
+                }
                 Err(error) => {
                     tracing::error!(partition, %error, "cannot fetch a partition anew, will try again");
                     self.restarts.insert(partition, now + COMMIT_EVERY);

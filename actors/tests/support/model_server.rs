@@ -1,7 +1,7 @@
 //! An OpenAI-compatible endpoint over real HTTP on loopback that answers as a test says.
 //!
 //! It lives on a thread of its own with its own runtime, so it serves tests of any runtime, also with paused time.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, dead_code)]
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
