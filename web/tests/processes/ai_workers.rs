@@ -149,7 +149,9 @@ async fn g10_with_a_model_that_hangs_events_count_and_core_answers() {
         let tree = api.try_get("/v1/supervision").await?.body;
         let parts = tree["engine"]["children"].as_array().unwrap();
         let pool = parts.iter().find(|part| part["kind"] == "SummarizerPool").unwrap();
-        if pool["observed"]["busy"] == 2 { Ok(pool.clone()) } else { Err(pool.to_string()) }
+        let is_asking = |one: &Value| one["observed"]["calls"] == 1;
+        let is_busy = pool["observed"]["busy"] == 2 && pool["children"].as_array().unwrap().iter().all(is_asking);
+        if is_busy { Ok(pool.clone()) } else { Err(pool.to_string()) }
     })
     .await;
     assert_eq!(tree["observed"]["models"], json!(["m"]));
