@@ -242,3 +242,22 @@ async fn an_incident_whose_row_has_disappeared_is_written_whole_again() {
     commit(&mut connection, &batch(tenure.epoch, 10, 12)).await.unwrap();
     assert_eq!(number(&mut connection, "SELECT event_count AS n FROM incidents WHERE title = 'it broke'").await, 12);
 }
+
+#[tokio::test]
+async fn old_days_of_the_minutes_go_and_the_others_stay() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    let mut run = async |statement: &str| diesel::sql_query(statement).execute(&mut connection).await.unwrap();
+    run("CREATE TABLE metrics_bucket_20200101 PARTITION OF metrics_bucket FOR VALUES FROM ('2020-01-01 00:00Z') TO ('2020-01-02 00:00Z')").await;
+    for time in ["'2019-05-05 10:00Z'", "'2020-01-01 10:00Z'", "now()"] {
+        run(&format!("INSERT INTO metrics_bucket (bucket_time, metric_name, value, project_id, environment) VALUES ({time}, 'm', 1, 'p', 'e')")).await;
+        run(&format!("INSERT INTO trend_hours VALUES ({time}, 'p', 'e', 'f', '{{1}}')")).await;
+    }
+    schema::retention::drop_old_days(&mut connection, 30).await.unwrap();
+    schema::retention::ensure_days(&mut connection).await.unwrap();
+    for table in ["metrics_bucket", "trend_hours"] {
+        assert_eq!(number(&mut connection, &format!("SELECT count(*) AS n FROM {table}")).await, 1, "{table}");
+        let days = format!("SELECT count(*) AS n FROM pg_inherits WHERE inhparent = '{table}'::regclass");
+        assert_eq!(number(&mut connection, &days).await, 6, "{table}: five days and the catch-all");
+    }
+}

@@ -5,7 +5,7 @@ pub use schema::secret::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 
 /// How to reach Kafka.
@@ -85,6 +85,9 @@ pub struct SignalsConfig {
     /// `SIGNALS_SEARCH_RETENTION_DAYS`: events can be searched for so many days after their receipt.
     #[serde(default = "search_retention_days")]
     pub search_retention_days: NonZeroU32,
+    /// `SIGNALS_METRICS_RETENTION_DAYS`: counts by the minute are kept for so many days of event time.
+    #[serde(default = "metrics_retention_days")]
+    pub metrics_retention_days: NonZeroU16,
 }
 
 fn data_dir() -> PathBuf {
@@ -109,6 +112,10 @@ fn connections() -> usize {
 
 fn search_retention_days() -> NonZeroU32 {
     const { NonZeroU32::new(30).unwrap() }
+}
+
+fn metrics_retention_days() -> NonZeroU16 {
+    const { NonZeroU16::new(90).unwrap() }
 }
 
 /// Reads a section, with our prefix or without one.

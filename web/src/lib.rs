@@ -11,6 +11,7 @@ pub mod health;
 pub mod ingest;
 pub mod keys;
 pub mod metrics;
+pub mod minutes_retention;
 pub mod openapi;
 pub mod producer;
 pub mod quarantine;

@@ -14,6 +14,7 @@ use crate::ingest::accepted::{Accepted, Reporter};
 use crate::ingest::{IngestConfig, IngestState};
 use crate::metrics::exporter::Exporter;
 use crate::metrics::requests::measure;
+use crate::minutes_retention::MinutesRetention;
 use crate::producer::LogWriter;
 use crate::request_id::request_id;
 use crate::search_retention::SearchRetention;
@@ -70,6 +71,7 @@ struct Running {
     grace: Duration,
     servers: Vec<ServerHandle>,
     engine: Option<Engine>,
+    minutes: Option<MinutesRetention>,
     summarizers: Option<SummarizerPool>,
     indexing: Option<(Indexing, SearchRetention)>,
     reporter: Option<Reporter>,
@@ -144,6 +146,7 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
         exporter = exporter.sample(engine.sampler());
         probes = supervision::probes(probes, &engine.observer());
         running.engine = Some(engine);
+        running.minutes = Some(MinutesRetention::start(database.clone(), config.metrics_retention_days));
     }
     if roles.contains(&Role::AiWorker) {
         running.summarizers = Some(summarizers(database.clone(), Arc::clone(&jobs_queued))?);
@@ -239,6 +242,7 @@ impl Running {
             grace,
             servers: Vec::new(),
             engine: None,
+            minutes: None,
             summarizers: None,
             indexing: None,
             reporter: None,
@@ -324,6 +328,9 @@ impl Running {
                 summarizers.stop().await;
             }
         };
+        if let Some(minutes) = self.minutes {
+            minutes.stop();
+        }
         let flush = async {
             if let Some(engine) = self.engine {
                 engine.stop().await;
