@@ -132,6 +132,17 @@ pub(crate) fn begin() {
     }
 }
 
+/// The same for the summarizers.
+pub(crate) fn begin_summaries() {
+    ALL.iter().for_each(schema::instrument::Instrument::describe);
+    for outcome in ["model", "deterministic", "cached", "gone", "retried", "failed", "postponed", "lost"] {
+        ai_jobs(outcome).increment(0);
+    }
+    ai_requests("answered").increment(0);
+    ai_tokens_spent(0, 0);
+    ai_refreshes().increment(0);
+}
+
 /// Models have read and written so many tokens.
 pub(crate) fn ai_tokens_spent(read: u32, written: u32) {
     for (direction, tokens) in [("in", read), ("out", written)] {

@@ -64,6 +64,7 @@ impl SummarizerPool {
     /// are deterministic. Must be called inside an actix system.
     pub fn start(database: Database, model: Option<ModelClient>, config: PoolConfig, jobs_queued: JobsQueued) -> Self {
         panics::install_hook();
+        metrics::begin_summaries();
         let numbers = 1..=u16::try_from(config.workers.max(1)).unwrap_or(u16::MAX);
         // Nobody above the pool dies of it.
         let (obituary, _) = unbounded_channel();
