@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// A fingerprint that no incident has.
 const NOBODYS: &str = "-";
 
+/// The stage of records that were not tried.
+pub(super) const QUARANTINE: &str = "quarantine";
+
 /// What one record asks for.
 #[derive(Debug)]
 pub struct Sorted<'a> {
@@ -104,7 +107,7 @@ impl Sorter {
         }
         if let Some(reason) = self.quarantined(&event) {
             enter(gathered, &event.project_id, Outcome::DeadLettered, raw);
-            gathered.dead_letters.push(dead_letter(self.partition, batch, index, "quarantine", reason));
+            gathered.dead_letters.push(dead_letter(self.partition, batch, index, QUARANTINE, reason));
             return Ok(None);
         }
         // Its own incident is an error's only.
@@ -194,7 +197,12 @@ pub fn dead_letter(
     let (raw, trace) = (batch.record(index), batch.trace(index));
     let trace_id = trace.map(|trace| trace.trace());
     let offset = raw.map(|raw| raw.offset);
-    tracing::warn!(partition, offset, stage, reason, trace_id, "a record is a dead letter");
+    if stage == QUARANTINE {
+        // The quarantine itself was told; a line for each of its records would cost more than the records do.
+        tracing::debug!(partition, offset, stage, reason, trace_id, "a record is a dead letter");
+    } else {
+        tracing::warn!(partition, offset, stage, reason, trace_id, "a record is a dead letter");
+    }
     DeadLetter {
         partition,
         offset: raw.map_or(-1, |raw| raw.offset),
