@@ -275,7 +275,15 @@ async fn a_tenure_that_dies_shows_its_reason_and_a_spent_budget_ends_the_engine(
     rig.send_records(events(sent, sent + 140)).await;
     let notice = engine.failed().await.unwrap();
     let id: ActorId = notice.child.parse().unwrap();
-    let dead = observer.actor(&id, NONE, NONE).await.unwrap();
+    // The root hears of it a moment before it stands in the chronicle.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let dead = loop {
+        let dead = observer.actor(&id, NONE, NONE).await.unwrap();
+        if dead.state == State::Ended || Instant::now() > deadline {
+            break dead;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
     assert_eq!((dead.state, dead.restarts.deaths[0].restarted_after_ms), (State::Ended, None), "{dead:?}");
     assert!(dead.why.unwrap().contains("budget is spent"));
     engine.stop().await;

@@ -68,21 +68,19 @@ impl Guardian {
         };
         let Ended { reason, words } = ended.clone();
         tracing::error!(child = name, ?reason, words, ?restarts_after, "a child died");
-        let partition = match self.id {
-            ActorId::Router(partition) | ActorId::Indexer(partition) => Some(partition),
-            _ => None,
-        };
-        let notice = DeathNotice { child: name.clone(), reason, words: words.clone() };
-        let at = std::time::Instant::now();
-        let death = Death { actor: name, partition, reason, words, offset: None, restarts_after, is_charged, at };
-        // Before anybody hears of it, so that who looks then finds it.
-        self.tree.chronicle.enter(kind, death);
         if restarts_after.is_some() {
             crate::metrics::restarted(kind, reason);
         } else if self.spec.escalates_to == Some(Kind::RootSupervisor) {
             // Nobody listens any more: then the whole tree is going down already.
-            let _ = self.tree.obituary.send(notice);
+            let _ = self.tree.obituary.send(DeathNotice { child: name.clone(), reason, words: words.clone() });
         }
+        let partition = match self.id {
+            ActorId::Router(partition) | ActorId::Indexer(partition) => Some(partition),
+            _ => None,
+        };
+        let at = std::time::Instant::now();
+        let death = Death { actor: name, partition, reason, words, offset: None, restarts_after, is_charged, at };
+        self.tree.chronicle.enter(kind, death);
     }
 }
 
