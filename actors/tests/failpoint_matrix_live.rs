@@ -238,9 +238,10 @@ async fn a_flusher_that_keeps_dying_ends_the_engine_after_a_last_flush() {
     load.send(100).await;
     load.settled().await;
     // Two deaths are one more than the budget; the Flusher after that is the one for the last flushes.
+    // One event, so one flush: of two at the same time both would be struck in one life.
     let strike = Strike::times(Point::FlushBeforeCommit, 1, 2, Action::Panic);
-    load.send(100).await;
-    let notice = engine.failed().await.unwrap();
+    load.send(1).await;
+    let notice = tokio::time::timeout(PATIENCE, engine.failed()).await.unwrap().unwrap();
     assert_eq!((notice.child.as_str(), strike.fired()), ("Flusher", 2));
     assert!(notice.words.contains("FlushBeforeCommit"), "{notice:?}");
     let restarts = part(&observer.view(NONE).await, "Flusher").restarts.clone();
