@@ -229,7 +229,6 @@ fn part<'a>(root: &'a ActorView, name: &str) -> &'a ActorView {
 }
 
 #[actix::test]
-#[ignore = "passes alone, but beside the other tests the end was not told within a minute in 2 of 3 runs; not understood yet"]
 async fn a_flusher_that_keeps_dying_ends_the_engine_after_a_last_flush() {
     let _alone = ALONE.lock().await;
     let mut load = Load::new().await;
@@ -238,15 +237,19 @@ async fn a_flusher_that_keeps_dying_ends_the_engine_after_a_last_flush() {
     let observer = engine.observer();
     load.send(100).await;
     load.settled().await;
-    // Two deaths are one more than the budget; the Flusher after that is the one for the last flushes.
-    // One event, so one flush: of two at the same time both would be struck in one life.
-    let strike = Strike::times(Point::FlushBeforeCommit, 1, 2, Action::Panic);
-    load.send(1).await;
+    // Two deaths are one more than the budget, and of two flushes at the same time both are struck in one life: so until the
+    // end is told. The Flusher after that is the one for the last flushes.
+    let strike = Strike::times(Point::FlushBeforeCommit, 1, u64::MAX, Action::Panic);
+    load.send(100).await;
     let notice = tokio::time::timeout(PATIENCE, engine.failed()).await.unwrap().unwrap();
-    assert_eq!((notice.child.as_str(), strike.fired()), ("Flusher", 2));
+    assert!(notice.child == "Flusher" && strike.fired() >= 2, "{notice:?}");
+    drop(strike);
     assert!(notice.words.contains("FlushBeforeCommit"), "{notice:?}");
     let restarts = part(&observer.view(NONE).await, "Flusher").restarts.clone();
-    assert_eq!((restarts.count, restarts.budget.map(|budget| (budget.used, budget.most))), (2, Some((2, 1))));
+    assert!(
+        restarts.count >= 2 && restarts.budget.is_some_and(|budget| budget.used >= 2 && budget.most == 1),
+        "{restarts:?}"
+    );
     engine.stop().await;
     nobody_is_left(&observer).await;
     // What was read before the end is durable; whatever was not, the next start reads.
@@ -290,7 +293,6 @@ async fn a_writer_of_dead_letters_that_keeps_dying_takes_its_flusher_along_and_n
 }
 
 #[actix::test]
-#[ignore = "see a_flusher_that_keeps_dying_ends_the_engine_after_a_last_flush"]
 async fn a_poll_thread_that_keeps_dying_ends_the_engine_after_last_flushes() {
     let _alone = ALONE.lock().await;
     let mut load = Load::new().await;
