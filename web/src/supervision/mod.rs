@@ -89,8 +89,11 @@ async fn tree(request: HttpRequest, state: web::Data<SupervisionState>) -> Resul
         Some(view)
     };
     let (engine, known) = tokio::join!(engine, state.known(&sight));
-    let summarizers = state.summarizers.as_ref().map(PoolObserver::view);
-    let indexers = state.indexers.as_ref().map(IndexObserver::view);
+    let mut summarizers = state.summarizers.as_ref().map(PoolObserver::view);
+    let mut indexers = state.indexers.as_ref().map(IndexObserver::view);
+    for guest in summarizers.iter_mut().chain(&mut indexers) {
+        sight.hide(guest);
+    }
     if !state.sees_somebody() && !known.database_answers {
         return Err(unavailable());
     }
