@@ -12,9 +12,10 @@ pub(super) fn is_id(text: &str) -> bool {
     is_number(text) || is_key(text)
 }
 
-/// A UUID, a ULID or long hex, with or without `0x`.
+/// A UUID, a ULID or long hex, with or without `0x`. Digits alone are a number however many they are: whether the next row's
+/// number has sixteen digits must not make it another kind of error.
 pub(super) fn is_key(text: &str) -> bool {
-    is_uuid(text) || is_ulid(text) || is_long_hex(text.strip_prefix("0x").unwrap_or(text))
+    !is_number(text) && (is_uuid(text) || is_ulid(text) || is_long_hex(text.strip_prefix("0x").unwrap_or(text)))
 }
 
 fn is_number(text: &str) -> bool {
@@ -64,6 +65,7 @@ mod tests {
         for word in ["", "v2", "users", "1a", "deadbeef", "facade", "-1", "3.14", "12a", "81ARZ3NDEKTSV4RRFFQ69G5FAV"] {
             assert!(!is_id(word), "{word}");
         }
+        assert!(!is_key("1000000000000000") && !is_key("01234567890123456789012345"), "numbers, though long");
         assert!(!is_id("550e8400-e29b-41d4-a716-44665544000"), "a group too short");
         assert!(!is_id("550e8400e-29b-41d4-a716-446655440000"), "groups of another length");
     }

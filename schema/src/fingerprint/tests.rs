@@ -126,7 +126,9 @@ proptest! {
     }
 
     #[test]
-    fn numbers_do_not_decide(a in any::<u64>(), b in any::<u64>()) {
+    fn numbers_do_not_decide(a in 0..u64::MAX, bits in 0..64_u32) {
+        // Of any number of digits.
+        let b = a >> bits;
         prop_assert_eq!(
             fingerprint(&uncoded(&format!("row {a} is gone"))),
             fingerprint(&uncoded(&format!("row {b} is gone")))
