@@ -123,6 +123,8 @@ fn consumer(
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "10000")
         .set("fetch.wait.max.ms", "500")
+        // With its default, a second, an indexer that has caught up with a full queue waits for nothing.
+        .set("fetch.queue.backoff.ms", "10")
         .set("queued.max.messages.kbytes", AHEAD)
         .set("statistics.interval.ms", STATISTICS);
     for (name, value) in &config.consumer_settings {
