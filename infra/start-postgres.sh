@@ -22,9 +22,10 @@ fi
 if [[ ! -f $dir/data/PG_VERSION ]]; then
   as "$bin/initdb" -D "$dir/data" -U postgres -E UTF8 --locale=C --auth=trust >"$dir/initdb.log"
 fi
+# A client that connects while the server is stopped, and says nothing, holds the stop up for that long.
 start() {
   as "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 -o \
-    "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=200 -c shared_buffers=128MB -c max_wal_size=2GB" \
+    "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=200 -c shared_buffers=128MB -c max_wal_size=2GB -c authentication_timeout=4" \
     start >/dev/null
 }
 # After a kill -9 the children of the old server need a moment to let its shared memory go.
