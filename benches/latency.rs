@@ -1,7 +1,8 @@
-//! `cargo bench -p benches --bench latency [-- embedded]`: from an event's `POST` to its incident over REST, idle.
+//! `cargo bench -p benches --bench latency [-- embedded]`: from an event's `POST` to its incident over REST, and until search
+//! finds the event, idle.
 //!
-//! The whole program runs in a process of its own, on a Kafka and a PostgreSQL of this bench's own, because topics and groups
-//! have fixed names; with `embedded`, on the servers inside it.
+//! The whole program runs in a process of its own, on a Kafka, a PostgreSQL and an OpenSearch of this bench's own, because topics
+//! and groups have fixed names; with `embedded`, on the servers inside it.
 
 use anyhow::Context;
 use benches::child;
@@ -41,8 +42,43 @@ const WARM_UP: u64 = 20;
 enum Part {
     /// `signals run ingest,core,engine`
     Roles,
+    /// `signals run ingest,core,engine,indexer`
+    Indexed,
     /// `signals up`
     Up,
+}
+
+/// Where an event is looked for.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// The list of incidents; each round has a fingerprint of its own.
+    Incidents,
+    Search,
+}
+
+impl Place {
+    fn path(self, code: &str) -> String {
+        match self {
+            Self::Incidents => format!("/v1/incidents?q={code}"),
+            Self::Search => format!("/v1/search/events?q={code}"),
+        }
+    }
+
+    /// What its answer holds when the event is there. Nothing else has the event's code.
+    const fn sign(self) -> &'static str {
+        match self {
+            Self::Incidents => r#""event_count":1,"#,
+            Self::Search => r#""total":1,"#,
+        }
+    }
+
+    /// Rounds that are measured: in search an event shows with the next refresh or commit, once a second.
+    const fn rounds(self) -> u64 {
+        match self {
+            Self::Incidents => 200,
+            Self::Search => 50,
+        }
+    }
 }
 
 /// A running Signals; killed with this value.
@@ -56,6 +92,9 @@ struct Signals {
 fn main() -> anyhow::Result<()> {
     match child::part::<Part>()? {
         Some(Part::Roles) => actix_rt::System::new().block_on(roles(&[Role::Ingest, Role::Core, Role::Engine])),
+        Some(Part::Indexed) => {
+            actix_rt::System::new().block_on(roles(&[Role::Ingest, Role::Core, Role::Engine, Role::Indexer]))
+        }
         Some(Part::Up) => actix_rt::System::new().block_on(up()),
         None => {
             let is_embedded = std::env::args().any(|argument| argument == "embedded");
@@ -90,10 +129,19 @@ async fn real() -> anyhow::Result<()> {
     seed.await?;
     let (signals, took) = Signals::start(Part::Roles, folder.path(), &servers).await?;
     println!("real Kafka and PostgreSQL; ready after {:.2} s", took.as_secs_f64());
-    let latencies = signals.measure().await?;
+    let latencies = signals.measure(Place::Incidents).await?;
     report("event to incident over REST", &latencies, 12.0, Some(60.0))?;
     idle(&signals).await?;
     println!("the TypeScript peer, by PEER.md: median 18.8 ms");
+    signals.stop().await?;
+
+    // Started only now: a third server beside the others would have been part of what was measured.
+    let opensearch = std::thread::spawn(Server::opensearch);
+    let Ok(opensearch) = opensearch.join() else { anyhow::bail!("OpenSearch did not start") };
+    let with_search = servers.into_iter().chain([("OPENSEARCH_URL", opensearch.url())]).collect::<Vec<_>>();
+    let (signals, _) = Signals::start(Part::Indexed, folder.path(), &with_search).await?;
+    let latencies = signals.measure(Place::Search).await?;
+    report("event to hit in OpenSearch", &latencies, 2_000.0, Some(2_000.0))?;
     signals.stop().await.map(drop)
 }
 
@@ -105,8 +153,10 @@ async fn embedded() -> anyhow::Result<()> {
     let (signals, second) = Signals::start(Part::Up, folder.path(), &[]).await?;
     println!("embedded; ready after {:.2} s at the first start, with an empty data folder", first.as_secs_f64());
     println!("{}", bound("second start", second.as_secs_f64(), 3.0, "s"));
-    let latencies = signals.measure().await?;
+    let latencies = signals.measure(Place::Incidents).await?;
     report("event to incident over REST, embedded", &latencies, 40.0, None)?;
+    let latencies = signals.measure(Place::Search).await?;
+    report("event to hit in search, embedded", &latencies, 2_000.0, Some(2_000.0))?;
     let used = idle(&signals).await?;
     println!("{}", bound("CPU when idle, embedded", used * 100.0, 10.0, "% of a core"));
     signals.stop().await.map(drop)
@@ -186,14 +236,14 @@ impl Signals {
         connection.exchange(&get("/readyz", KEY)).await.is_ok_and(|answer| answer.status == 200)
     }
 
-    /// Round after round: one event of a fingerprint of its own, then looking until its incident counts it.
-    async fn measure(&self) -> anyhow::Result<Histogram<u64>> {
+    /// Round after round: one event with a code of its own, then looking until it shows.
+    async fn measure(&self, place: Place) -> anyhow::Result<Histogram<u64>> {
         let (mut ingest, mut core) = (Connection::open(self.ingest).await?, Connection::open(self.core).await?);
         let mut latencies = Histogram::new(3)?;
-        for round in 0..WARM_UP + setting("BENCH_ROUNDS", 200)? {
+        for round in 0..WARM_UP + setting("BENCH_ROUNDS", place.rounds())? {
             // Not in step with anything that happens once in a while.
             tokio::time::sleep(Duration::from_millis(rand::random_range(20..70))).await;
-            let took = shown(&mut ingest, &mut core, round).await?;
+            let took = shown(&mut ingest, &mut core, place, round).await?;
             if round >= WARM_UP {
                 latencies.record(u64::try_from(took.as_micros())?)?;
             }
@@ -213,24 +263,28 @@ impl Signals {
     }
 }
 
-async fn shown(ingest: &mut Connection, core: &mut Connection, round: u64) -> anyhow::Result<Duration> {
-    let code = format!("ROUND_{round:06}_CODE");
+async fn shown(
+    ingest: &mut Connection,
+    core: &mut Connection,
+    place: Place,
+    round: u64,
+) -> anyhow::Result<Duration> {
+    let code = format!("ROUND_{place:?}_{round:06}_CODE");
     let event = format!(
         r#"{{"event_type":"error","severity":"error","environment":"prod","message":"round {round} failed","attributes":{{"route":"/api/checkout","error_code":"{code}"}}}}"#
     );
-    let (post, look) = (post("/v1/events", KEY, event.as_bytes()), get(&format!("/v1/incidents?q={code}"), KEY));
+    let (post, look) = (post("/v1/events", KEY, event.as_bytes()), get(&place.path(&code), KEY));
     let began = Instant::now();
     let status = ingest.exchange(&post).await?.status;
     anyhow::ensure!(status == 202, "the event was answered with {status}");
     loop {
         let answer = core.exchange(&look).await?;
-        anyhow::ensure!(answer.status == 200, "the list was answered with {}", answer.status);
+        anyhow::ensure!(answer.status == 200, "{code} was answered with {}", answer.status);
         let text = String::from_utf8_lossy(answer.body);
-        // Nothing else has this code.
-        if text.contains(r#""event_count":1,"#) {
+        if text.contains(place.sign()) {
             return Ok(began.elapsed());
         }
-        anyhow::ensure!(began.elapsed() < SHOWN_WITHIN, "no incident of {code} in time: {text}");
+        anyhow::ensure!(began.elapsed() < SHOWN_WITHIN, "no sign of {code} in time: {text}");
         tokio::time::sleep(LOOKS_EVERY).await;
     }
 }

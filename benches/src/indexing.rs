@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// A drain that takes longer than this has failed.
 const DEADLINE: Duration = Duration::from_secs(600);
+/// Before a bulk that was sent back goes out again.
+const PUSHED_BACK: Duration = Duration::from_millis(100);
 /// Far behind every day of an index.
 const FAR: i32 = 9_999;
 
@@ -105,9 +107,7 @@ pub async fn bare(target: &Target, bulks: Vec<Vec<u8>>, events: u64, together: u
             loop {
                 let next = left.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some(bulk) = next else { return anyhow::Ok(()) };
-                let request = client.post(&url).header("content-type", "application/x-ndjson").body(bulk);
-                let answer = request.send().await?.error_for_status()?.text().await?;
-                anyhow::ensure!(!answer.contains("error"), "the server did not take an event: {answer:.300}");
+                send(&client, &url, bytes::Bytes::from(bulk)).await?;
             }
         });
     }
@@ -115,6 +115,26 @@ pub async fn bare(target: &Target, bulks: Vec<Vec<u8>>, events: u64, together: u
         done??;
     }
     Ok(per_second(events, began.elapsed()))
+}
+
+/// Sends a bulk until the server has taken all of it: one that is short of memory sends whole bulks or items back.
+async fn send(client: &reqwest::Client, url: &str, bulk: bytes::Bytes) -> anyhow::Result<()> {
+    let mut is_again = false;
+    loop {
+        let request = client.post(url).header("content-type", "application/x-ndjson").body(bulk.clone());
+        let answer = request.send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        let is_pushed_back = status == reqwest::StatusCode::TOO_MANY_REQUESTS;
+        anyhow::ensure!(is_pushed_back || status.is_success(), "the server answered {status}: {text:.300}");
+        if !is_pushed_back && !text.contains(r#""status":429"#) {
+            // Of a bulk that comes again some items are there already; whether all are, the count at the end tells.
+            anyhow::ensure!(is_again || !text.contains("error"), "the server did not take an event: {text:.300}");
+            return Ok(());
+        }
+        is_again = true;
+        tokio::time::sleep(PUSHED_BACK).await;
+    }
 }
 
 /// The indexers, from their start until everything is settled; then they are stopped. Records per second.

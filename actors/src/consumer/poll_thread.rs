@@ -14,13 +14,13 @@ use crate::supervision::guardian::Guardian;
 use crate::supervision::kind::{ActorId, Kind};
 use crate::supervision::panics;
 use crate::supervision::restart::Verdict;
+use hashbrown::HashMap;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADER};
 use schema::trace::TraceParent;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,8 +49,10 @@ pub(crate) struct PollThread {
     guardian: Guardian,
     _alive: Alive,
     held: HashMap<i32, Bound>,
-    /// Records and bytes of the last batches: the next ones will be alike.
-    sizes: HashMap<i32, (usize, usize)>,
+    /// Tenures that were not told yet that the log has nothing more for them, and the offset behind their last batch.
+    behind: HashMap<i32, (i64, Arc<Progress>)>,
+    /// Whether one of them had no room to be told.
+    is_owing: bool,
     guardians: HashMap<i32, Guardian>,
     restarts: HashMap<i32, Instant>,
     committed: HashMap<i32, i64>,
@@ -74,7 +76,8 @@ impl PollThread {
             config,
             controls,
             held: HashMap::new(),
-            sizes: HashMap::new(),
+            behind: HashMap::new(),
+            is_owing: false,
             guardians: HashMap::new(),
             restarts: HashMap::new(),
             committed: HashMap::new(),
@@ -108,8 +111,11 @@ impl PollThread {
         while !self.controls.is_stopping() {
             self.controls.count_round();
             failpoint::hit(Point::Poll);
-            let caught_up = self.poll();
-            self.deliver(caught_up);
+            let nothing_more = self.poll();
+            self.deliver(nothing_more);
+            if nothing_more {
+                self.tell_caught_up();
+            }
             self.bury();
             self.restart();
             if Instant::now() >= self.next_commit {
@@ -128,13 +134,13 @@ impl PollThread {
         self.restarts = self.consumer.context().retire().into_iter().map(|partition| (partition, now)).collect();
     }
 
-    /// One round of records; true if the log has nothing more for us.
+    /// One round of records; true if librdkafka has nothing more for us just now.
     fn poll(&mut self) -> bool {
         let consumer = Arc::clone(&self.consumer);
         for polled in 0..self.config.batch_records.min(ROUND) {
             let patience = if polled > 0 {
                 Duration::ZERO
-            } else if self.held.is_empty() {
+            } else if self.held.is_empty() && !self.is_owing {
                 IDLE
             } else {
                 STALLED
@@ -163,9 +169,7 @@ impl PollThread {
         self.errors.clear();
         if self.held.get(&partition).is_none_or(|bound| bound.inbox.is_closed()) {
             let Some((inbox, progress)) = self.consumer.context().inbox(partition) else { return };
-            let (records, bytes) = self.sizes.get(&partition).copied().unwrap_or_default();
-            let batch = RecordBatch::with_capacity(records, bytes);
-            self.held.insert(partition, Bound { inbox, progress, batch, is_paused: false });
+            self.held.insert(partition, Bound { inbox, progress, batch: RecordBatch::default(), is_paused: false });
         }
         if let Some(bound) = self.held.get_mut(&partition) {
             let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
@@ -175,10 +179,13 @@ impl PollThread {
 
     /// Hands batches over to the routers that wait for one. Those of busy routers are kept and grow meanwhile, so that they
     /// get fewer and bigger ones; only when a batch is big is its partition paused, because librdkafka then throws away what
-    /// it has fetched. What the log has nothing to add to goes at once.
-    fn deliver(&mut self, caught_up: bool) {
+    /// it has fetched. What the log has nothing to add to goes at once. That librdkafka has nothing more does not mean that:
+    /// far behind, it mostly is on its way to fetch the next ones.
+    fn deliver(&mut self, nothing_more: bool) {
         for (partition, bound) in std::mem::take(&mut self.held) {
             let Bound { inbox, progress, mut batch, mut is_paused } = bound;
+            let next_offset = batch.next_offset().unwrap_or_default();
+            let caught_up = nothing_more && next_offset >= progress.high_watermark();
             batch.caught_up = caught_up;
             let is_big = batch.len() >= self.config.batch_records || batch.byte_len() >= self.config.batch_bytes;
             let is_wanted = caught_up || is_big || progress.step().0 == Step::Waiting;
@@ -191,14 +198,38 @@ impl PollThread {
                 self.held.insert(partition, Bound { inbox, progress, batch, is_paused });
                 continue;
             }
-            batch.shrink();
-            self.sizes.insert(partition, (batch.len(), batch.byte_len()));
             // There is room, for only this thread sends; a tenure that has ended reads its records again in its next life.
             let _ = inbox.try_send(batch);
+            if caught_up {
+                self.behind.remove(&partition);
+            } else {
+                self.behind.insert(partition, (next_offset, progress));
+            }
             if is_paused {
                 self.switch(partition, false);
             }
         }
+    }
+
+    /// A tenure whose last batch went off before anybody knew that it was the last learns it now, and so need not wait for
+    /// more before it cuts.
+    fn tell_caught_up(&mut self) {
+        let Self { consumer, behind, held, is_owing, .. } = self;
+        *is_owing = false;
+        behind.retain(|partition, (next_offset, progress)| {
+            let Some((inbox, current)) = consumer.context().inbox(*partition) else { return false };
+            if !Arc::ptr_eq(&current, progress) {
+                return false;
+            }
+            if held.contains_key(partition) || *next_offset < progress.high_watermark() {
+                return true;
+            }
+            let mut word = RecordBatch::default();
+            word.caught_up = true;
+            let is_told = inbox.try_send(word).is_ok();
+            *is_owing |= !is_told;
+            !is_told
+        });
     }
 
     fn switch(&self, partition: i32, pause: bool) {

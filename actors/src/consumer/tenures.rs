@@ -160,7 +160,7 @@ impl Tenures {
 
     fn try_begin(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Option<i64> {
         let tenure = self.links.runtime.block_on(self.claim(partition))?;
-        let tenure = self.reconcile(consumer, partition, tenure);
+        let (tenure, log_end) = self.reconcile(consumer, partition, tenure);
         let title = Title {
             topic: Arc::from(self.config.topic.as_str()),
             partition,
@@ -168,7 +168,7 @@ impl Tenures {
             next_offset: tenure.next_offset,
         };
         let from = DedupeWindow::new(self.config.dedupe_records, 0).read_again_from(title.next_offset);
-        self.start(title);
+        self.start(title, log_end);
         Some(from)
     }
 
@@ -193,18 +193,18 @@ impl Tenures {
     }
 
     /// A log that ends before our checkpoint is not the log that we read: the difference is recorded as a gap (G7)
-    /// and reading begins at its start.
-    fn reconcile(&self, consumer: &BaseConsumer<Self>, partition: i32, tenure: Tenure) -> Tenure {
+    /// and reading begins at its start. Returns the log's end, too; 0 if it is not told.
+    fn reconcile(&self, consumer: &BaseConsumer<Self>, partition: i32, tenure: Tenure) -> (Tenure, i64) {
         let bounds = match consumer.fetch_watermarks(&self.config.topic, partition, WATERMARKS) {
             Ok(bounds) => bounds,
             Err(error) => {
                 tracing::warn!(partition, %error, "the log does not tell its bounds; a gap would be seen later");
-                return tenure;
+                return (tenure, 0);
             }
         };
         let (low, high) = bounds;
         if tenure.next_offset <= high {
-            return tenure;
+            return (tenure, high);
         }
         tracing::error!(partition, checkpoint = tenure.next_offset, log_end = high, "the log was re-created");
         let rewind = Rewind {
@@ -221,19 +221,20 @@ impl Tenures {
             schema::checkpoint::rewind(&mut connection, &rewind).await.map_err(|error| error.to_string())
         });
         match rewound {
-            Ok(()) => Tenure { next_offset: low, ..tenure },
+            Ok(()) => (Tenure { next_offset: low, ..tenure }, high),
             Err(error) => {
                 tracing::error!(partition, error, "cannot record that the log was re-created");
-                tenure
+                (tenure, high)
             }
         }
     }
 
-    fn start(&self, title: Title) {
+    fn start(&self, title: Title, log_end: i64) {
         let (inbox, records) = mpsc::channel(self.config.batches_waiting);
         let (questions, asked) = mpsc::channel(QUESTIONS);
         let (partition, epoch) = (title.partition, title.epoch);
         let progress = Arc::new(Progress::starting_at(title.next_offset));
+        progress.set_high_watermark(log_end);
         let convicts = self.convicts(partition, title.next_offset);
         tracing::info!(partition, epoch, next_offset = title.next_offset, "tenure begins");
         let turn = usize::try_from(partition).unwrap_or(0) % self.links.arbiters.len().max(1);

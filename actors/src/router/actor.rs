@@ -73,6 +73,9 @@ pub enum TenureError {
     Struck(#[from] failpoint::Struck),
 }
 
+/// What a flush is thought to cost before there was one. A tenure that begins far behind would otherwise open with a small
+/// cut, of incidents that the next one writes all over again.
+const FIRST_COST: Duration = Duration::from_millis(100);
 /// Spans that may wait for one cut.
 const SPANS: usize = 64;
 
@@ -161,7 +164,7 @@ impl PartitionRouter {
             is_caught_up: false,
             in_flight: None,
             last_cut: Instant::now(),
-            last_cost: Duration::ZERO,
+            last_cost: FIRST_COST,
         }
     }
 

@@ -3,85 +3,114 @@
 //! limit turns away leaves nothing behind but its count in the overflow incident.
 
 use super::actor::PartitionRouter;
+use super::book::PageNumber;
 use super::name::{Key, KeyRef};
 use super::sort::Sorted;
 use crate::consumer::progress::Step;
 use crate::failpoint::{self, Point};
 use crate::flusher::retry::Patience;
 use crate::incident::messages::Record;
+use crate::project::messages::Observation;
 use hashbrown::HashMap;
 use schema::fingerprint::overflow_fingerprint;
 use schema::snapshot::{IncidentSnapshot, ProjectLimits};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Durable rows by key; none for a key that was looked for and has none.
 pub(super) type Rows = HashMap<Key, Option<IncidentSnapshot>>;
 
+/// A record that waits for what must be loaded before it can go on.
+#[derive(Debug)]
+pub(super) struct Later<'a> {
+    sorted: Sorted<'a>,
+    /// The environment under which the record is counted; its own while the project's page is not open.
+    environment: Arc<str>,
+}
+
 impl PartitionRouter {
     /// Drafts a record, or keeps it for [`PartitionRouter::admit`] if its project or fingerprint is unknown.
-    pub(super) fn draft_or_keep<'a>(&mut self, mut sorted: Sorted<'a>, later: &mut Vec<Sorted<'a>>) {
-        if !self.sorter.book.knows(&sorted.project) {
-            later.push(sorted);
+    pub(super) fn draft_or_keep<'a>(&mut self, mut sorted: Sorted<'a>, later: &mut Vec<Later<'a>>) {
+        // Commands are rare: theirs is looked for.
+        if sorted.page.is_none() && (sorted.observation.is_some() || !self.sorter.book.knows(&sorted.project)) {
+            let environment = sorted.observation.as_ref().map(|observation| Arc::clone(&observation.environment));
+            later.push(Later { environment: environment.unwrap_or_default(), sorted });
             return;
-        }
-        if let Some(observation) = sorted.observation.take() {
-            self.projects.draft(&sorted.project, "", observation);
         }
         if let Some((fingerprint, record)) = sorted.incident.take()
             && let Err(record) = self.incidents.draft_known(&sorted.project, &fingerprint, record)
         {
-            later.push(Sorted { incident: Some((fingerprint, record)), ..sorted });
+            let environment = sorted.observation.as_ref().map(|observation| Arc::clone(&observation.environment));
+            let (project, received_at) = (sorted.project.clone(), sorted.received_at);
+            let incident = Some((fingerprint, record));
+            let rest = Sorted { project, page: sorted.page, received_at, observation: None, incident };
+            later.push(Later { environment: environment.unwrap_or_default(), sorted: rest });
+        }
+        if let Some(observation) = sorted.observation {
+            self.draft_observation(&sorted.project, sorted.page, observation);
+        }
+    }
+
+    /// For the project's actor, which is mostly where it was.
+    fn draft_observation(&mut self, project: &str, page: Option<PageNumber>, observation: Observation) {
+        let home = page.and_then(|page| self.sorter.book.home(page));
+        let slot = self.projects.draft_at(home.as_deref().copied().flatten(), project, observation);
+        if let Some(home) = home {
+            *home = Some(slot);
         }
     }
 
     /// Drafts what was kept, in log order. Returns the rows of those that have no child yet.
-    pub(super) async fn admit(&mut self, later: Vec<Sorted<'_>>) -> Rows {
+    pub(super) async fn admit(&mut self, later: Vec<Later<'_>>) -> Rows {
         if later.is_empty() {
             return Rows::new();
         }
         self.open_pages(&later).await;
         let unknown: BTreeSet<(&str, &str)> = later
             .iter()
-            .filter_map(|sorted| sorted.incident.as_ref().map(|(fingerprint, _)| (&*sorted.project, &**fingerprint)))
+            .filter_map(|Later { sorted, .. }| {
+                sorted.incident.as_ref().map(|(fingerprint, _)| (&*sorted.project, &**fingerprint))
+            })
             .filter(|(project, fingerprint)| self.incidents.find(project, fingerprint).is_none())
             .collect();
         let rows = self.load(&unknown.into_iter().collect::<Vec<_>>()).await;
-        for mut sorted in later {
+        for Later { mut sorted, mut environment } in later {
             if let Some(mut observation) = sorted.observation.take() {
                 // The page was closed when it was sorted, or it would have been drafted then.
-                if let Some(name) = self.sorter.book.admit_environment(&sorted.project, &sorted.environment) {
-                    sorted.environment = Arc::clone(&name);
+                if let Some((page, name)) = self.sorter.book.admit_environment(&sorted.project, &environment) {
+                    sorted.page = Some(page);
+                    environment = Arc::clone(&name);
                     observation.environment = name;
                 }
-                self.projects.draft(&sorted.project, "", observation);
+                self.draft_observation(&sorted.project, sorted.page, observation);
             }
-            self.admit_incident(sorted, &rows);
+            self.admit_incident(sorted, environment, &rows);
         }
         rows
     }
 
-    fn admit_incident(&mut self, sorted: Sorted<'_>, rows: &Rows) {
+    fn admit_incident(&mut self, sorted: Sorted<'_>, environment: Arc<str>, rows: &Rows) {
         let Some((fingerprint, record)) = sorted.incident else { return };
         let project = &*sorted.project;
         let Err(record) = self.incidents.draft_known(project, &fingerprint, record) else { return };
         let has_row = rows.get(&KeyRef(project, &fingerprint)).is_some_and(Option::is_some);
-        match record {
+        let (fingerprint, record) = match record {
             Record::Event { index, occurrence }
                 if !has_row && !self.sorter.book.admits_newcomer(project, sorted.received_at) =>
             {
                 self.meters.overflowed.increment(1);
-                let environment = sorted.environment;
                 let overflow = overflow_fingerprint(&environment);
-                self.incidents.draft(project, &overflow, Record::Overflow { index, occurrence, environment });
+                (Cow::Owned(overflow), Record::Overflow { index, occurrence, environment })
             }
-            record => self.incidents.draft(project, &fingerprint, record),
-        }
+            record => (fingerprint, record),
+        };
+        self.incidents.draft(project, &fingerprint, record);
     }
 
-    async fn open_pages(&mut self, later: &[Sorted<'_>]) {
-        let unknown: BTreeSet<&str> =
-            later.iter().map(|sorted| &*sorted.project).filter(|project| !self.sorter.book.knows(project)).collect();
+    async fn open_pages(&mut self, later: &[Later<'_>]) {
+        let projects = later.iter().map(|Later { sorted, .. }| &*sorted.project);
+        let unknown: BTreeSet<&str> = projects.filter(|project| !self.sorter.book.knows(project)).collect();
         if unknown.is_empty() {
             return;
         }

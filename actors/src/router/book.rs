@@ -6,6 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use hashbrown::{HashMap, HashSet};
 use schema::snapshot::ProjectLimits;
+use slab::Slab;
 use std::sync::Arc;
 
 /// The environment under which those beyond the bound are counted.
@@ -34,21 +35,28 @@ struct Page {
     newcomers: i64,
     environments: HashSet<Arc<str>>,
     is_dirty: bool,
+    /// Where the project's actor was last seen; it may have moved.
+    home: Option<usize>,
 }
+
+/// An open page, until pages make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageNumber(usize);
 
 /// A page for each project that is at work.
 #[derive(Debug)]
 pub struct Book {
     policy: BookPolicy,
     other: Arc<str>,
-    pages: HashMap<Box<str>, Page>,
+    numbers: HashMap<Box<str>, PageNumber>,
+    pages: Slab<Page>,
     dirty: Vec<Box<str>>,
 }
 
 impl Book {
     /// Without a page.
     pub fn new(policy: BookPolicy) -> Self {
-        Self { policy, other: OTHER.into(), pages: HashMap::new(), dirty: Vec::new() }
+        Self { policy, other: OTHER.into(), numbers: HashMap::new(), pages: Slab::new(), dirty: Vec::new() }
     }
 
     /// Opens a project's page with what an earlier owner wrote, if it wrote anything.
@@ -62,35 +70,55 @@ impl Book {
                 .map(|name| name.as_str().into())
                 .collect(),
             is_dirty: false,
+            home: None,
         };
-        self.pages.insert(project.into(), page);
+        match self.numbers.get(project).and_then(|number| self.pages.get_mut(number.0)) {
+            Some(open) => *open = page,
+            None => {
+                self.numbers.insert(project.into(), PageNumber(self.pages.insert(page)));
+            }
+        }
     }
 
     /// Whether the project's page is open.
     pub fn knows(&self, project: &str) -> bool {
-        self.pages.contains_key(project)
+        self.numbers.contains_key(project)
     }
 
-    /// The name under which an environment is counted, from now on. None if the project's page is not open.
-    pub fn admit_environment(&mut self, project: &str, name: &str) -> Option<Arc<str>> {
-        let page = self.pages.get_mut(project)?;
+    /// The project's page and the name under which an environment is counted, from now on. None if the page is not open.
+    pub fn admit_environment(&mut self, project: &str, name: &str) -> Option<(PageNumber, Arc<str>)> {
+        let number = *self.numbers.get(project)?;
+        let page = self.pages.get_mut(number.0)?;
         if let Some(known) = page.environments.get(name) {
-            return Some(Arc::clone(known));
+            return Some((number, Arc::clone(known)));
         }
         if page.environments.len() >= self.policy.environments {
-            return Some(Arc::clone(&self.other));
+            return Some((number, Arc::clone(&self.other)));
         }
         let fresh: Arc<str> = name.into();
         page.environments.insert(Arc::clone(&fresh));
         if !std::mem::replace(&mut page.is_dirty, true) {
             self.dirty.push(project.into());
         }
-        Some(fresh)
+        Some((number, fresh))
+    }
+
+    /// Where the actor of a page's project was last seen.
+    pub fn home(&mut self, number: PageNumber) -> Option<&mut Option<usize>> {
+        self.pages.get_mut(number.0).map(|page| &mut page.home)
+    }
+
+    fn page(&self, project: &str) -> Option<&Page> {
+        self.numbers.get(project).and_then(|number| self.pages.get(number.0))
+    }
+
+    fn page_mut(&mut self, project: &str) -> Option<&mut Page> {
+        self.numbers.get(project).and_then(|number| self.pages.get_mut(number.0))
     }
 
     /// The name under which an environment that was admitted or not is counted.
     pub fn environment(&self, project: &str, name: &str) -> Arc<str> {
-        let known = self.pages.get(project).and_then(|page| page.environments.get(name));
+        let known = self.page(project).and_then(|page| page.environments.get(name));
         Arc::clone(known.unwrap_or(&self.other))
     }
 
@@ -98,7 +126,7 @@ impl Book {
     #[must_use]
     pub fn admits_newcomer(&mut self, project: &str, received_at: DateTime<Utc>) -> bool {
         let (window, most) = (self.window(received_at), self.policy.newcomers);
-        let Some(page) = self.pages.get_mut(project) else { return true };
+        let Some(page) = self.page_mut(project) else { return true };
         if window > page.window {
             (page.window, page.newcomers) = (window, 0);
         }
@@ -120,8 +148,8 @@ impl Book {
     #[must_use]
     pub fn take_changes(&mut self) -> Vec<ProjectLimits> {
         let length = self.policy.window.num_milliseconds().max(1);
-        let changes = self.dirty.drain(..).filter_map(|project| {
-            let page = self.pages.get_mut(&project)?;
+        let changes = std::mem::take(&mut self.dirty).into_iter().filter_map(|project| {
+            let page = self.page_mut(&project)?;
             page.is_dirty = false;
             Some(ProjectLimits {
                 project_id: project.into(),
@@ -136,7 +164,14 @@ impl Book {
     /// Closes pages until at most `most` are open, but none that `stays` or that holds what is not durable.
     pub fn make_room(&mut self, most: usize, stays: impl Fn(&str) -> bool) {
         if self.pages.len() > most {
-            self.pages.retain(|project, page| page.is_dirty || stays(project));
+            let Self { numbers, pages, .. } = self;
+            numbers.retain(|project, number| {
+                let is_kept = pages.get(number.0).is_some_and(|page| page.is_dirty) || stays(project);
+                if !is_kept {
+                    pages.try_remove(number.0);
+                }
+                is_kept
+            });
         }
     }
 
@@ -182,7 +217,7 @@ mod tests {
     #[test]
     fn environments_beyond_the_bound_are_other_and_stay_so() {
         let mut book = book();
-        let names = ["a", "b", "c", "a", "c"].map(|name| book.admit_environment("p", name).unwrap().to_string());
+        let names = ["a", "b", "c", "a", "c"].map(|name| book.admit_environment("p", name).unwrap().1.to_string());
         assert_eq!(names, ["a", "b", "other", "a", "other"]);
         assert_eq!(&*book.environment("p", "c"), "other");
         assert_eq!(&*book.environment("p", "b"), "b");
@@ -198,6 +233,8 @@ mod tests {
         assert_eq!(book.take_changes().len(), 1);
         book.make_room(0, |_| false);
         assert!(book.is_empty());
+        book.open("r", None);
+        assert!(book.knows("r") && !book.knows("p"), "its page may have the number of one that was closed");
     }
 
     proptest! {
@@ -209,7 +246,7 @@ mod tests {
         ) {
             let run = |book: &mut Book, from: usize, to: usize| -> Vec<(bool, Arc<str>)> {
                 (from..to)
-                    .map(|n| (book.admits_newcomer("p", at(seconds[n])), book.admit_environment("p", &names[n]).unwrap()))
+                    .map(|n| (book.admits_newcomer("p", at(seconds[n])), book.admit_environment("p", &names[n]).unwrap().1))
                     .collect()
             };
             let cut = cut.min(seconds.len());

@@ -30,14 +30,20 @@ impl Print {
         Self::hex(text.as_bytes()).map_or_else(|| Self::Text(text.into()), Self::Hex)
     }
 
-    /// Only lower case: each text has one form.
+    /// Only lower case: each text has one form. Without a branch for each digit, since every record comes through here.
     fn hex(text: &[u8]) -> Option<[u8; 32]> {
         let digits: &[u8; 64] = text.try_into().ok()?;
-        let mut bytes = [0; 32];
-        for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks().0) {
-            *byte = nibble(*high)? << 4 | nibble(*low)?;
+        let (mut nibbles, mut is_hex) = ([0; 64], true);
+        for (nibble, digit) in nibbles.iter_mut().zip(digits) {
+            let (number, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
+            is_hex &= number < 10 || letter < 6;
+            *nibble = if number < 10 { number } else { letter.wrapping_add(10) };
         }
-        Some(bytes)
+        let mut bytes = [0; 32];
+        for (byte, [high, low]) in bytes.iter_mut().zip(nibbles.as_chunks().0) {
+            *byte = high << 4 | low;
+        }
+        is_hex.then_some(bytes)
     }
 
     fn text(&self) -> Box<str> {
@@ -45,14 +51,6 @@ impl Print {
             Self::Hex(bytes) => bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect(),
             Self::Text(text) => text.clone(),
         }
-    }
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
     }
 }
 

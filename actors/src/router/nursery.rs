@@ -45,6 +45,8 @@ struct Resident<C: Child> {
     generation: u32,
     /// Records of the batch at hand.
     draft: SmallVec<[C::Record; 1]>,
+    /// Records of its last letter: the next one will be alike.
+    usual: usize,
     /// Letters that no cut contains yet.
     since_cut: Vec<Arc<Letter<C::Record>>>,
     last_used: u64,
@@ -105,13 +107,26 @@ impl<C: Child> Nursery<C> {
         }
     }
 
-    /// Puts a record into the draft of the child of this key; a child that is not there is listed as unborn.
-    pub fn draft(&mut self, project: &str, fingerprint: &str, record: C::Record) {
+    /// Puts a record into the draft of the child of this key; a child that is not there is listed as unborn. Returns its
+    /// slot.
+    pub fn draft(&mut self, project: &str, fingerprint: &str, record: C::Record) -> usize {
         let slot = match self.find(project, fingerprint) {
             Some(slot) => slot,
             None => self.enter(project, fingerprint),
         };
         self.add(slot, record);
+        slot
+    }
+
+    /// The same for the child of a project, which may still be in this slot.
+    pub fn draft_at(&mut self, slot: Option<usize>, project: &str, record: C::Record) -> usize {
+        match slot.filter(|slot| self.belongs(*slot, project)) {
+            Some(slot) => {
+                self.add(slot, record);
+                slot
+            }
+            None => self.draft(project, "", record),
+        }
     }
 
     /// The same if there is such a child; else the record comes back.
@@ -128,6 +143,7 @@ impl<C: Child> Nursery<C> {
         let Some(resident) = self.residents.get_mut(slot) else { return };
         if resident.draft.is_empty() {
             self.touched.push(slot);
+            resident.draft.reserve_exact(resident.usual);
         }
         resident.draft.push(record);
     }
@@ -139,6 +155,7 @@ impl<C: Child> Nursery<C> {
             address: None,
             generation: 0,
             draft: SmallVec::new(),
+            usual: 0,
             since_cut: Vec::new(),
             last_used: self.turn,
             used_at: Instant::now(),
@@ -187,6 +204,7 @@ impl<C: Child> Nursery<C> {
         let mut dead = Vec::new();
         for slot in std::mem::take(&mut self.touched) {
             let Some(resident) = self.residents.get_mut(slot) else { continue };
+            resident.usual = resident.draft.len();
             let letter = Arc::new(Letter { batch: Arc::clone(batch), records: std::mem::take(&mut resident.draft) });
             resident.last_used = self.turn;
             resident.used_at = now;
@@ -194,8 +212,8 @@ impl<C: Child> Nursery<C> {
                 self.dirty.push(slot);
             }
             resident.since_cut.push(Arc::clone(&letter));
-            if let Some(address) = resident.address.clone()
-                && !send(&address, letter, &self.full_box).await
+            if let Some(address) = &resident.address
+                && !send(address, letter, &self.full_box).await
             {
                 dead.push(slot);
             }

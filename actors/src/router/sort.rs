@@ -1,7 +1,7 @@
 //! Where a record goes: decoded, checked against the window and the quarantines, reduced to what each child counts.
 //! Pure.
 
-use super::book::Book;
+use super::book::{Book, PageNumber};
 use super::convicts::Convicts;
 use super::cut::{Gathered, Outcome};
 use super::dedupe::{DedupeWindow, dedupe_key};
@@ -29,11 +29,12 @@ pub(super) const QUARANTINE: &str = "quarantine";
 pub struct Sorted<'a> {
     /// Project.
     pub project: Cow<'a, str>,
+    /// The project's page, if it was open; always none for a command.
+    pub page: Option<PageNumber>,
     /// When it was received.
     pub received_at: DateTime<Utc>,
-    /// The environment under which it is counted; the event's own while the project's page is not open.
-    pub environment: Arc<str>,
-    /// For the project, if it is an event.
+    /// For the project, if it is an event. The environment is that under which it is counted; the event's own while the
+    /// project's page is not open.
     pub observation: Option<Observation>,
     /// For the incident of this fingerprint, if it is an error or a command.
     pub incident: Option<(Cow<'a, str>, Record)>,
@@ -119,22 +120,24 @@ impl Sorter {
         }
         enter(gathered, &event.project_id, Outcome::Counted, raw);
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let environment = self.book.admit_environment(&event.project_id, &event.environment);
-        let environment = environment.unwrap_or_else(|| Arc::from(&*event.environment));
+        let (page, environment) = match self.book.admit_environment(&event.project_id, &event.environment) {
+            Some((page, environment)) => (Some(page), environment),
+            None => (None, Arc::from(&*event.environment)),
+        };
         let observation = Observation {
             index,
             offset: raw.offset,
             minute: event.occurred_at.timestamp().div_euclid(60),
             event_type: event.event_type,
-            environment: Arc::clone(&environment),
+            environment,
         };
         let occurrence = Occurrence { offset: raw.offset, occurred_at: event.occurred_at, severity: event.severity };
         let incident =
             (event.event_type == EventType::Error).then_some((event.fingerprint, Record::Event { index, occurrence }));
         Ok(Some(Sorted {
             project: event.project_id,
+            page,
             received_at: event.received_at,
-            environment,
             observation: Some(observation),
             incident,
         }))
@@ -170,8 +173,8 @@ impl Sorter {
         let record = Record::Command { index, offset: raw.offset, command: Box::new(command) };
         Ok(Some(Sorted {
             project: Cow::Owned(project),
+            page: None,
             received_at,
-            environment: Arc::from(""),
             observation: None,
             incident: Some((Cow::Owned(fingerprint), record)),
         }))
