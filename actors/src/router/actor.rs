@@ -76,6 +76,8 @@ pub enum TenureError {
 /// What a flush is thought to cost before there was one. A tenure that begins far behind would otherwise open with a small
 /// cut, of incidents that the next one writes all over again.
 const FIRST_COST: Duration = Duration::from_millis(100);
+/// Incidents that may change in one cut and all hand over each of their newest events.
+const PRESSED: usize = 200;
 /// Spans that may wait for one cut.
 const SPANS: usize = 64;
 
@@ -336,7 +338,7 @@ impl PartitionRouter {
     /// Whether a cut asks each incident only for the samples that it must have: when many changed, for each is a row to
     /// write.
     pub(super) fn is_pressed(&self) -> bool {
-        self.incidents.dirty().len() > 1_000
+        self.incidents.dirty().len() > PRESSED
     }
 
     fn checkpoint(&self, gathered: &Gathered) -> CheckpointAdvance {

@@ -1,6 +1,6 @@
 //! The librdkafka producer, the thread that serves it, and the gate before it.
 
-use super::gate::Gate;
+use super::gate::{Gate, Seen, Watch};
 use super::receipt::Fate;
 use super::{Position, Records};
 use rdkafka::ClientConfig;
@@ -11,7 +11,7 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
 use schema::names::{KIND_COMMAND, KIND_HEADER, TRACEPARENT_HEADER};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,6 +37,9 @@ pub(super) struct Line {
     topic: String,
     settings: ClientConfig,
     gate: Mutex<Gate<Parcel>>,
+    /// Records that librdkafka has and that are neither acknowledged nor given up. Not behind the gate's lock, which only the
+    /// last of them needs.
+    unacknowledged: AtomicUsize,
     producer: RwLock<Arc<BaseProducer<Reports>>>,
     broken: AtomicBool,
     lost: Mutex<Lost>,
@@ -57,6 +60,7 @@ impl Line {
         let line = Arc::new(Self {
             topic: topic.to_owned(),
             gate: Mutex::new(Gate::new()),
+            unacknowledged: AtomicUsize::new(0),
             producer: RwLock::new(Arc::new(producer(&settings, reports.clone())?)),
             settings,
             broken: AtomicBool::new(false),
@@ -71,16 +75,39 @@ impl Line {
         Ok(line)
     }
 
-    /// Takes a parcel in. Its fate is told in every case; nothing here blocks.
-    pub(super) fn send(&self, parcel: Parcel) {
+    /// Takes a parcel in. Its fate is told in every case; nothing here blocks. The caller must keep the watch, if it gets one.
+    pub(super) fn send(self: &Arc<Self>, parcel: Parcel) -> Option<Keeper> {
         let (records, bytes) = (parcel.records.len(), parcel.records.bytes.len());
-        let released = self.gate().offer(parcel, records, bytes, Instant::now());
+        let mut gate = self.gate();
+        let (released, watch) = gate.offer(parcel, records, bytes, self.is_clear(), Instant::now());
+        let released = self.count(released);
+        drop(gate);
         self.hand_over(released);
+        watch.map(|watch| Keeper { line: Arc::clone(self), watch: Some(watch) })
     }
 
-    fn settle(&self, records: usize) {
-        let released = self.gate().settle(records, Instant::now());
-        self.hand_over(released);
+    fn is_clear(&self) -> bool {
+        self.unacknowledged.load(Ordering::Acquire) == 0
+    }
+
+    /// What is released is on its way before the gate's lock is free, so that nobody takes the way for clear.
+    fn count(&self, released: Option<Vec<Parcel>>) -> Option<Vec<Parcel>> {
+        let records = released.iter().flatten().map(|parcel| parcel.records.len()).sum();
+        self.unacknowledged.fetch_add(records, Ordering::AcqRel);
+        released
+    }
+
+    fn release_if_due(&self) -> Option<Vec<Parcel>> {
+        let mut gate = self.gate();
+        let released = gate.release_if_due(self.is_clear(), Instant::now());
+        self.count(released)
+    }
+
+    /// So many records are acknowledged or given up. Whoever offers and finds the way not clear has offered before the last
+    /// of them comes here, and so is found waiting.
+    #[must_use]
+    fn settle(&self, records: usize) -> Option<Vec<Parcel>> {
+        if self.unacknowledged.fetch_sub(records, Ordering::AcqRel) == records { self.release_if_due() } else { None }
     }
 
     /// Gives what the gate lets through to librdkafka. A refusal settles the record at once, which may let more through.
@@ -88,7 +115,7 @@ impl Line {
         while let Some(parcels) = released {
             let producer = Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner));
             let refused = parcels.iter().map(|parcel| self.produce(&producer, parcel)).sum();
-            released = (refused > 0).then(|| self.gate().settle(refused, Instant::now())).flatten();
+            released = (refused > 0).then(|| self.settle(refused)).flatten();
         }
     }
 
@@ -167,6 +194,45 @@ fn headers(parcel: &Parcel) -> Option<OwnedHeaders> {
     both.fold(None, |headers, header| Some(headers.unwrap_or_else(OwnedHeaders::new).insert(header)))
 }
 
+/// Keeps the watch over those who wait together ([`Gate`]).
+pub(super) struct Keeper {
+    line: Arc<Line>,
+    watch: Option<Watch>,
+}
+
+impl Keeper {
+    /// Looks each time that all else that was ready on this thread has run, until there is nothing to watch.
+    pub(super) async fn keep(mut self) {
+        while self.watch.is_some() {
+            tokio::task::yield_now().await;
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        let Some(watch) = self.watch.take() else { return };
+        let mut gate = self.line.gate();
+        match gate.look(&watch, self.line.is_clear(), Instant::now()) {
+            Seen::Busy(watch) => self.watch = Some(watch),
+            Seen::Over(released) => {
+                let released = self.line.count(released);
+                drop(gate);
+                self.line.hand_over(released);
+            }
+        }
+    }
+}
+
+impl Drop for Keeper {
+    /// The request was dropped: its client is gone, but not those who wait with it.
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            self.line.gate().abandon(&watch);
+            self.line.hand_over(self.line.release_if_due());
+        }
+    }
+}
+
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Line").field("topic", &self.topic).finish_non_exhaustive()
@@ -183,8 +249,7 @@ fn serve(line: &Weak<Line>) {
     while let Some(line) = line.upgrade() {
         let producer = Arc::clone(&line.producer.read().unwrap_or_else(PoisonError::into_inner));
         producer.poll(LOOKS_UP_EVERY);
-        let overdue = line.gate().release_if_due(Instant::now());
-        line.hand_over(overdue);
+        line.hand_over(line.release_if_due());
         drop(producer);
         line.repair();
         if reported.elapsed() >= REPORTS_EVERY {
@@ -234,7 +299,7 @@ impl ProducerContext for Reports {
             }
         }
         if let Some(line) = self.line() {
-            line.settle(1);
+            line.hand_over(line.settle(1));
         }
     }
 }
