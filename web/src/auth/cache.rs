@@ -111,7 +111,8 @@ impl Cache {
             self.meters.memory.increment(1);
             return Some(verdict);
         }
-        let verdict = self.look_up(digest).await;
+        // Rare, and large: it must not make every request's future as large.
+        let verdict = Box::pin(self.look_up(digest)).await;
         let source = if verdict.is_some() { &self.meters.database } else { &self.meters.nowhere };
         source.increment(1);
         verdict

@@ -105,7 +105,7 @@ async fn take_in(
     if encoding == Encoding::Identity && body.len() <= SMALL_BYTES {
         prepare(&body, form, Intake { principal, received_at: received_now() })
     } else {
-        prepare_elsewhere(state, Arc::clone(principal), body, encoding, form).await
+        Box::pin(prepare_elsewhere(state, Arc::clone(principal), body, encoding, form)).await
     }
 }
 
