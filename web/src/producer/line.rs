@@ -1,6 +1,6 @@
 //! The librdkafka producer, the thread that serves it, and the gate before it.
 
-use super::gate::{Gate, Seen, Watch};
+use super::gate::Gate;
 use super::receipt::Fate;
 use super::{Position, Records};
 use rdkafka::ClientConfig;
@@ -75,15 +75,13 @@ impl Line {
         Ok(line)
     }
 
-    /// Takes a parcel in. Its fate is told in every case; nothing here blocks. The caller must keep the watch, if it gets one.
-    pub(super) fn send(self: &Arc<Self>, parcel: Parcel) -> Option<Keeper> {
+    /// Takes a parcel in. Its fate is told in every case; nothing here blocks.
+    pub(super) fn send(&self, parcel: Parcel) {
         let (records, bytes) = (parcel.records.len(), parcel.records.bytes.len());
         let mut gate = self.gate();
-        let (released, watch) = gate.offer(parcel, records, bytes, self.is_clear(), Instant::now());
-        let released = self.count(released);
+        let released = self.count(gate.offer(parcel, records, bytes, self.is_clear(), Instant::now()));
         drop(gate);
         self.hand_over(released);
-        watch.map(|watch| Keeper { line: Arc::clone(self), watch: Some(watch) })
     }
 
     fn is_clear(&self) -> bool {
@@ -192,45 +190,6 @@ fn headers(parcel: &Parcel) -> Option<OwnedHeaders> {
     let trace = trace.as_ref().map(|trace| Header { key: TRACEPARENT_HEADER, value: Some(trace.as_bytes()) });
     let both = kind.into_iter().chain(trace);
     both.fold(None, |headers, header| Some(headers.unwrap_or_else(OwnedHeaders::new).insert(header)))
-}
-
-/// Keeps the watch over those who wait together ([`Gate`]).
-pub(super) struct Keeper {
-    line: Arc<Line>,
-    watch: Option<Watch>,
-}
-
-impl Keeper {
-    /// Looks each time that all else that was ready on this thread has run, until there is nothing to watch.
-    pub(super) async fn keep(mut self) {
-        while self.watch.is_some() {
-            tokio::task::yield_now().await;
-            self.look();
-        }
-    }
-
-    fn look(&mut self) {
-        let Some(watch) = self.watch.take() else { return };
-        let mut gate = self.line.gate();
-        match gate.look(&watch, self.line.is_clear(), Instant::now()) {
-            Seen::Busy(watch) => self.watch = Some(watch),
-            Seen::Over(released) => {
-                let released = self.line.count(released);
-                drop(gate);
-                self.line.hand_over(released);
-            }
-        }
-    }
-}
-
-impl Drop for Keeper {
-    /// The request was dropped: its client is gone, but not those who wait with it.
-    fn drop(&mut self) {
-        if let Some(watch) = self.watch.take() {
-            self.line.gate().abandon(&watch);
-            self.line.hand_over(self.line.release_if_due());
-        }
-    }
 }
 
 impl fmt::Debug for Line {

@@ -149,9 +149,7 @@ impl LogWriter {
         let tally = records.tally.clone().map(|count| Tally { count, records: number });
         let (fate, receipt) = Fate::of(records.len(), tally);
         let began = Instant::now();
-        if let Some(keeper) = self.line.send(Parcel { key, records, is_command, fate }) {
-            keeper.keep().await;
-        }
+        self.line.send(Parcel { key, records, is_command, fate });
         let told = receipt.await;
         self.duration.record(began.elapsed());
         told.map_err(AppendError::from)
