@@ -263,12 +263,7 @@ impl Signals {
     }
 }
 
-async fn shown(
-    ingest: &mut Connection,
-    core: &mut Connection,
-    place: Place,
-    round: u64,
-) -> anyhow::Result<Duration> {
+async fn shown(ingest: &mut Connection, core: &mut Connection, place: Place, round: u64) -> anyhow::Result<Duration> {
     let code = format!("ROUND_{place:?}_{round:06}_CODE");
     let event = format!(
         r#"{{"event_type":"error","severity":"error","environment":"prod","message":"round {round} failed","attributes":{{"route":"/api/checkout","error_code":"{code}"}}}}"#
