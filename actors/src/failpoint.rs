@@ -45,6 +45,8 @@ pub enum Point {
     Revoke,
     /// The poll thread at the beginning of a round.
     Poll,
+    /// The indexers' poll thread at the beginning of a round.
+    IndexPoll,
     /// A summarizer that has gathered an incident's facts.
     Summarize,
 }

@@ -4,6 +4,7 @@
 
 mod rig;
 
+use actors::failpoint::{Action, Point, Strike};
 use actors::indexer::config::IndexerConfig;
 use actors::supervision::indexing::Indexing;
 use actors::supervision::kind::ActorId;
@@ -23,6 +24,7 @@ use search::{OpenSearch, OpenSearchConfig};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -90,13 +92,27 @@ impl SearchIndex for Faulty {
     }
 }
 
+/// A failpoint strikes whoever passes in this process: who sets one is alone in it.
+static TURNS: RwLock<()> = RwLock::const_new(());
+
+#[expect(dead_code, reason = "held, not read")]
+enum Turn {
+    Among(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
 struct Room {
     rig: Rig,
     index: Arc<Faulty>,
+    _turn: Turn,
 }
 
 impl Room {
     async fn new() -> Self {
+        Self::of(Turn::Among(TURNS.read().await)).await
+    }
+
+    async fn of(turn: Turn) -> Self {
         let rig = Rig::on(rig::brokers(), String::new()).await;
         let url = std::env::var("OPENSEARCH_URL").expect("OPENSEARCH_URL must name a real OpenSearch");
         let real = OpenSearch::new(&OpenSearchConfig::at(url), 30).unwrap().with_prefix(&rig.topic);
@@ -107,7 +123,7 @@ impl Room {
             panics: AtomicUsize::new(0),
             sizes: Mutex::default(),
         };
-        Self { rig, index: Arc::new(index) }
+        Self { rig, index: Arc::new(index), _turn: turn }
     }
 
     fn config(&self) -> IndexerConfig {
@@ -316,6 +332,27 @@ async fn an_indexer_that_panics_begins_anew_from_what_is_settled() {
     let deaths: Vec<_> = indexers(&indexing).into_iter().flat_map(|(view, _)| view.restarts.deaths).collect();
     assert_eq!(deaths.len(), 3, "{deaths:?}");
     assert!(deaths.iter().all(|death| death.message.contains("a batch that makes it panic")), "{deaths:?}");
+    indexing.stop().await;
+    room.end().await;
+}
+
+#[actix::test]
+async fn the_indexers_poll_thread_begins_anew_when_it_panics() {
+    let room = Room::of(Turn::Alone(TURNS.write().await)).await;
+    let indexing = room.start(room.config());
+    room.rig.send(0, 400).await;
+    room.wait_for_events(400).await;
+    let strike = Strike::times(Point::IndexPoll, 2, 3, Action::Panic);
+    room.rig.send(400, 1_000).await;
+    room.wait_for_events(1_000).await;
+    room.wait_for_commit(1_100).await;
+    assert!(strike.wait(3, PATIENCE).await, "fired {} times", strike.fired());
+    room.rig.send(1_000, 1_200).await;
+    room.wait_for_events(1_200).await;
+    room.wait_for_commit(1_320).await;
+    let view = indexing.observer().view();
+    assert_eq!((view.state, view.restarts.count, view.children.len()), (State::Running, 3, 4), "{view:?}");
+    assert_eq!(indexing.observer().poll_thread().map(|_| ()), Ok(()));
     indexing.stop().await;
     room.end().await;
 }

@@ -1,20 +1,15 @@
-//! The id of a request: in the header `x-request-id`, in every refusal, in the extensions for handlers that log.
+//! The id of a request: in the header `x-request-id` and in every refusal.
 
 use crate::error::{PROBLEM_JSON, Problem};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, ResponseError};
-use std::rc::Rc;
+use actix_web::{Error, ResponseError};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest incoming id that is kept, in bytes.
 const LONGEST: usize = 128;
-
-/// The id of the request at hand; a handler finds it with `req.extensions().get::<RequestId>()`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(pub Rc<str>);
 
 /// Middleware for `App::wrap(actix_web::middleware::from_fn(request_id))`; put it outermost (wrap it last).
 ///
@@ -26,8 +21,7 @@ pub async fn request_id(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let id: Rc<str> = incoming(&request).map_or_else(|| ulid::Ulid::generate().to_string().into(), Rc::from);
-    request.extensions_mut().insert(RequestId(Rc::clone(&id)));
+    let id = incoming(&request).map_or_else(|| ulid::Ulid::generate().to_string(), str::to_owned);
     let response = match next.call(request).await {
         Ok(response) => response.map_into_boxed_body(),
         Err(error) => return Err(named(problem_of(&error), &id).into()),
@@ -50,7 +44,7 @@ fn incoming(request: &ServiceRequest) -> Option<&str> {
 }
 
 /// The refusal in our shape. A handler's own body (a health report that says 503) is left alone.
-fn refused(response: ServiceResponse<BoxBody>, id: &Rc<str>) -> ServiceResponse<BoxBody> {
+fn refused(response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
     let problem = match response.response().error() {
         Some(error) => problem_of(error),
         None if is_bare(&response) => Problem::from_status(response.status()),
@@ -85,8 +79,8 @@ fn problem_of(error: &Error) -> Problem {
     }
 }
 
-fn named(problem: Problem, id: &Rc<str>) -> Problem {
-    Problem { request_id: Some(id.to_string()), ..problem }
+fn named(problem: Problem, id: &str) -> Problem {
+    Problem { request_id: Some(id.to_owned()), ..problem }
 }
 
 #[cfg(test)]

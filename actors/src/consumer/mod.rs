@@ -11,5 +11,6 @@ pub mod ends;
 pub mod poll_thread;
 pub mod progress;
 mod rebalance;
+pub(crate) mod source;
 pub mod tenures;
 pub(crate) mod watermarks;

@@ -2,9 +2,10 @@
 //!
 //! A thread and not a task: the rebalance callbacks run inside `poll` and wait for the database.
 
-use super::batch::{Labels, RecordBatch};
+use super::batch::RecordBatch;
 use super::controls::Controls;
 use super::progress::{Progress, Step};
+use super::source::{Source, gather};
 use super::tenures::{TenureView, Tenures};
 use crate::config::EngineConfig;
 use crate::failpoint::{self, Point};
@@ -16,11 +17,9 @@ use crate::supervision::panics;
 use crate::supervision::restart::Verdict;
 use hashbrown::HashMap;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::error::KafkaResult;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADER};
-use schema::trace::TraceParent;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,9 +42,9 @@ struct Bound {
 
 /// The thread's own memory.
 pub(crate) struct PollThread {
-    pub consumer: Arc<BaseConsumer<Tenures>>,
-    pub config: Arc<EngineConfig>,
-    pub controls: Arc<Controls>,
+    source: Source<Tenures>,
+    config: Arc<EngineConfig>,
+    controls: Arc<Controls>,
     guardian: Guardian,
     _alive: Alive,
     held: HashMap<i32, Bound>,
@@ -56,7 +55,6 @@ pub(crate) struct PollThread {
     guardians: HashMap<i32, Guardian>,
     restarts: HashMap<i32, Instant>,
     committed: HashMap<i32, i64>,
-    errors: Vec<Option<RDKafkaErrorCode>>,
     next_commit: Instant,
     /// Whether it has panicked and not recovered yet.
     is_shaken: bool,
@@ -72,7 +70,7 @@ impl PollThread {
         Self {
             guardian: tree.guard(ActorId::Consumer),
             _alive: tree.chronicle.birth(Kind::KafkaConsumer),
-            consumer,
+            source: Source::new(consumer, &config.topic),
             config,
             controls,
             held: HashMap::new(),
@@ -81,7 +79,6 @@ impl PollThread {
             guardians: HashMap::new(),
             restarts: HashMap::new(),
             committed: HashMap::new(),
-            errors: Vec::new(),
             next_commit: Instant::now(),
             is_shaken: false,
         }
@@ -98,10 +95,10 @@ impl PollThread {
             self.is_shaken = true;
         }
         self.held.clear();
-        let last = self.consumer.context().view();
-        self.consumer.context().end(None);
+        let last = self.source.context().view();
+        self.source.context().end(None);
         self.commit(&last, CommitMode::Sync);
-        self.consumer.unsubscribe();
+        self.source.consumer.unsubscribe();
     }
 
     fn rounds(&mut self) {
@@ -119,7 +116,7 @@ impl PollThread {
             self.bury();
             self.restart();
             if Instant::now() >= self.next_commit {
-                let tenures = self.consumer.context().view();
+                let tenures = self.source.context().view();
                 self.commit(&tenures, CommitMode::Async);
                 self.next_commit = Instant::now() + COMMIT_EVERY;
             }
@@ -131,12 +128,12 @@ impl PollThread {
     fn recover(&mut self) {
         self.held.clear();
         let now = Instant::now();
-        self.restarts = self.consumer.context().retire().into_iter().map(|partition| (partition, now)).collect();
+        self.restarts = self.source.context().retire().into_iter().map(|partition| (partition, now)).collect();
     }
 
     /// One round of records; true if librdkafka has nothing more for us just now.
     fn poll(&mut self) -> bool {
-        let consumer = Arc::clone(&self.consumer);
+        let consumer = Arc::clone(&self.source.consumer);
         for polled in 0..self.config.batch_records.min(ROUND) {
             let patience = if polled > 0 {
                 Duration::ZERO
@@ -147,33 +144,22 @@ impl PollThread {
             };
             match consumer.poll(patience) {
                 Some(Ok(message)) => self.take(&message),
-                Some(Err(error)) => self.note_error(&error),
+                Some(Err(error)) => self.source.note_error(&error),
                 None => return true,
             }
         }
         false
     }
 
-    /// librdkafka repeats itself several times a second while a broker is away: each kind is said once until
-    /// records flow again.
-    fn note_error(&mut self, error: &KafkaError) {
-        let kind = error.rdkafka_error_code();
-        if !self.errors.contains(&kind) {
-            tracing::warn!(%error, "the log answers with an error");
-            self.errors.push(kind);
-        }
-    }
-
     fn take(&mut self, message: &BorrowedMessage<'_>) {
         let partition = message.partition();
-        self.errors.clear();
+        self.source.flows();
         if self.held.get(&partition).is_none_or(|bound| bound.inbox.is_closed()) {
-            let Some((inbox, progress)) = self.consumer.context().inbox(partition) else { return };
+            let Some((inbox, progress)) = self.source.context().inbox(partition) else { return };
             self.held.insert(partition, Bound { inbox, progress, batch: RecordBatch::default(), is_paused: false });
         }
         if let Some(bound) = self.held.get_mut(&partition) {
-            let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
-            bound.batch.push(message.offset(), labels(message), key, payload);
+            gather(&mut bound.batch, message);
         }
     }
 
@@ -214,10 +200,10 @@ impl PollThread {
     /// A tenure whose last batch went off before anybody knew that it was the last learns it now, and so need not wait for
     /// more before it cuts.
     fn tell_caught_up(&mut self) {
-        let Self { consumer, behind, held, is_owing, .. } = self;
+        let Self { source, behind, held, is_owing, .. } = self;
         *is_owing = false;
         behind.retain(|partition, (next_offset, progress)| {
-            let Some((inbox, current)) = consumer.context().inbox(*partition) else { return false };
+            let Some((inbox, current)) = source.context().inbox(*partition) else { return false };
             if !Arc::ptr_eq(&current, progress) {
                 return false;
             }
@@ -233,12 +219,8 @@ impl PollThread {
     }
 
     fn switch(&self, partition: i32, pause: bool) {
-        let list = self.list(partition, None);
-        let switched = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        if let Err(error) = switched {
-            tracing::warn!(partition, pause, %error, "cannot pause or resume a partition");
-        }
-        for tenure in self.consumer.context().view() {
+        self.source.switch(partition, pause);
+        for tenure in self.source.context().view() {
             if tenure.partition == partition {
                 tenure.progress.set_paused(pause);
             }
@@ -247,8 +229,8 @@ impl PollThread {
 
     /// Decides what follows the death of a tenure.
     fn bury(&mut self) {
-        for end in self.consumer.context().reap() {
-            let tree = self.consumer.context().tree();
+        for end in self.source.context().reap() {
+            let tree = self.source.context().tree();
             let guardian =
                 self.guardians.entry(end.partition).or_insert_with(|| tree.guard(ActorId::Router(end.partition)));
             let ended = end.ended();
@@ -269,7 +251,7 @@ impl PollThread {
         for partition in due {
             self.restarts.remove(&partition);
             let is_well = self.is_fetched(partition);
-            if self.consumer.context().is_alive(partition).is_none_or(|is_alive| is_alive && is_well) {
+            if self.source.context().is_alive(partition).is_none_or(|is_alive| is_alive && is_well) {
                 continue; // Revoked meanwhile, or assigned anew.
             }
             self.held.remove(&partition);
@@ -281,63 +263,35 @@ impl PollThread {
     }
 
     fn fetch_anew(&self, partition: i32) -> KafkaResult<()> {
+        let (consumer, nowhere) = (&self.source.consumer, self.source.list(partition, Offset::Invalid));
         // A try before this one may have got no further.
         if self.is_fetched(partition) {
-            self.consumer.incremental_unassign(&self.list(partition, None))?;
+            consumer.incremental_unassign(&nowhere)?;
         }
-        let from = self.consumer.context().begin(&self.consumer, partition);
+        let from = self.source.context().begin(consumer, partition);
         // Without an offset there is no tenure yet; but the group thinks that we fetch it, and so must librdkafka.
-        self.consumer.incremental_assign(&self.list(partition, from))?;
+        consumer.incremental_assign(&self.source.list(partition, from.map_or(Offset::Invalid, Offset::Offset)))?;
         // librdkafka keeps a partition paused though it was taken out and put back.
-        self.consumer.resume(&self.list(partition, None))
+        consumer.resume(&nowhere)
     }
 
     fn is_fetched(&self, partition: i32) -> bool {
-        let ours = self.consumer.assignment();
+        let ours = self.source.consumer.assignment();
         ours.is_ok_and(|ours| ours.find_partition(&self.config.topic, partition).is_some())
-    }
-
-    fn list(&self, partition: i32, offset: Option<i64>) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        let offset = offset.map_or(Offset::Invalid, Offset::Offset);
-        if let Err(error) = list.add_partition_offset(&self.config.topic, partition, offset) {
-            tracing::error!(partition, %error, "cannot name a partition to librdkafka");
-        }
-        list
     }
 
     fn commit(&mut self, tenures: &[TenureView], mode: CommitMode) {
         let mut list = TopicPartitionList::new();
         for tenure in tenures.iter().filter(|tenure| tenure.is_alive) {
             let (partition, durable) = (tenure.partition, tenure.progress.durable());
-            if self.committed.insert(partition, durable) != Some(durable)
-                && let Err(error) = list.add_partition_offset(&self.config.topic, partition, Offset::Offset(durable))
-            {
-                tracing::error!(partition, %error, "cannot name a partition to librdkafka");
+            if self.committed.insert(partition, durable) != Some(durable) {
+                self.source.add(&mut list, partition, Offset::Offset(durable));
             }
         }
         if list.count() > 0
-            && let Err(error) = self.consumer.commit(&list, mode)
+            && let Err(error) = self.source.consumer.commit(&list, mode)
         {
             tracing::debug!(%error, "an offset was not committed to Kafka; only lag tools miss it");
         }
     }
-}
-
-/// What a record's headers say.
-pub(crate) fn labels(message: &BorrowedMessage<'_>) -> Labels {
-    let mut labels = Labels::default();
-    let Some(headers) = message.headers() else { return labels };
-    for header in headers.iter() {
-        match header.key {
-            KIND_HEADER => labels.is_command = header.value == Some(KIND_COMMAND),
-            RETRIES_HEADER => {
-                let text = header.value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
-                labels.retries = text.parse().unwrap_or(0);
-            }
-            TRACEPARENT_HEADER => labels.trace = header.value.and_then(TraceParent::from_bytes),
-            _ => {}
-        }
-    }
-    labels
 }

@@ -168,6 +168,23 @@ impl Assignment {
         Some(dead.progress.stored())
     }
 
+    /// Ends all indexers, each after the batch that it is storing, but keeps their places: their partitions are still ours.
+    /// Returns those.
+    pub(crate) fn retire(&self) -> Vec<i32> {
+        let _aside = self.links.controls.turn_to(Work::EndingTenures);
+        let mut awaited = HashMap::new();
+        let mut retired = Vec::new();
+        for (partition, indexer) in &mut self.lock().1 {
+            retired.push(*partition);
+            indexer.ending.send_replace(true);
+            if indexer.inbox.take().is_some() {
+                awaited.insert(indexer.serial, *partition);
+            }
+        }
+        self.await_ends(awaited);
+        retired
+    }
+
     /// Ends the indexers of these partitions, or all, each after the batch that it is storing. What they have settled is
     /// committed while the partitions are still ours.
     pub(crate) fn end(&self, consumer: &BaseConsumer<Self>, partitions: Option<&[i32]>) {

@@ -4,17 +4,19 @@ use super::assignment::{Assignment, IndexerGlance};
 use super::config::IndexerConfig;
 use crate::consumer::batch::RecordBatch;
 use crate::consumer::controls::Controls;
-use crate::consumer::poll_thread::labels;
+use crate::consumer::source::{Source, gather};
+use crate::failpoint::{self, Point};
 use crate::supervision::child::Ended;
 use crate::supervision::chronicle::Alive;
 use crate::supervision::guardian::Guardian;
 use crate::supervision::kind::{ActorId, Kind};
+use crate::supervision::panics;
 use crate::supervision::restart::Verdict;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -38,15 +40,17 @@ struct Held {
 
 /// The thread's own memory.
 pub(crate) struct IndexPollThread {
-    consumer: Arc<BaseConsumer<Assignment>>,
+    source: Source<Assignment>,
     config: Arc<IndexerConfig>,
     controls: Arc<Controls>,
+    guardian: Guardian,
     held: HashMap<i32, Held>,
     guardians: HashMap<i32, Guardian>,
     restarts: HashMap<i32, Instant>,
     committed: HashMap<i32, i64>,
-    errors: Vec<Option<RDKafkaErrorCode>>,
     next_commit: Instant,
+    /// Whether it has panicked and not recovered yet.
+    is_shaken: bool,
     _alive: Alive,
 }
 
@@ -56,25 +60,47 @@ impl IndexPollThread {
         config: Arc<IndexerConfig>,
         controls: Arc<Controls>,
     ) -> Self {
-        let now = Instant::now();
+        let tree = consumer.context().tree();
         Self {
-            _alive: consumer.context().tree().chronicle.birth(Kind::IndexConsumer),
-            consumer,
+            guardian: tree.guard(ActorId::IndexConsumer),
+            _alive: tree.chronicle.birth(Kind::IndexConsumer),
+            source: Source::new(consumer, &config.topic),
             config,
             controls,
             held: HashMap::new(),
             guardians: HashMap::new(),
             restarts: HashMap::new(),
             committed: HashMap::new(),
-            errors: Vec::new(),
-            next_commit: now,
+            next_commit: Instant::now(),
+            is_shaken: false,
         }
     }
 
-    /// Polls until it is stopped; then every indexer ends, what they settled is committed and the group is left.
+    /// Polls until it is stopped; then every indexer ends, what they settled is committed and the group is left. A panic is
+    /// a death like any other: the search is a guest, so it always begins anew, at the latest after the longest delay.
     pub(crate) fn run(mut self) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.rounds())) {
+            drop(panic);
+            let ended = Ended::panicked(panics::last_message());
+            let wait = match self.guardian.died(&ended) {
+                Verdict::RestartAfter(wait) => wait,
+                Verdict::Escalate => self.longest_delay(Kind::IndexConsumer),
+            };
+            self.controls.wait(wait);
+            self.is_shaken = true;
+        }
+        self.held.clear();
+        self.source.context().end(&self.source.consumer, None);
+        self.source.consumer.unsubscribe();
+    }
+
+    fn rounds(&mut self) {
+        if std::mem::take(&mut self.is_shaken) {
+            self.recover();
+        }
         while !self.controls.is_stopping() {
             self.controls.count_round();
+            failpoint::hit(Point::IndexPoll);
             let caught_up = self.poll();
             self.deliver(caught_up);
             self.bury();
@@ -84,14 +110,23 @@ impl IndexPollThread {
                 self.next_commit = Instant::now() + COMMIT_EVERY;
             }
         }
+    }
+
+    /// After a panic nobody knows which records were handed over: each indexer ends after the batch that it is storing, and a
+    /// new one goes on from what is settled.
+    fn recover(&mut self) {
         self.held.clear();
-        self.consumer.context().end(&self.consumer, None);
-        self.consumer.unsubscribe();
+        let now = Instant::now();
+        self.restarts = self.source.context().retire().into_iter().map(|partition| (partition, now)).collect();
+    }
+
+    fn longest_delay(&self, kind: Kind) -> Duration {
+        self.source.context().tree().plan.of(kind).policy.longest_delay
     }
 
     /// One round of records; true if the log has nothing more for us.
     fn poll(&mut self) -> bool {
-        let consumer = Arc::clone(&self.consumer);
+        let consumer = Arc::clone(&self.source.consumer);
         let mut patience = self.patience();
         for _ in 0..ROUND {
             match consumer.poll(patience) {
@@ -100,7 +135,7 @@ impl IndexPollThread {
                         return false;
                     }
                 }
-                Some(Err(error)) => self.note_error(&error),
+                Some(Err(error)) => self.source.note_error(&error),
                 None => return true,
             }
             patience = Duration::ZERO;
@@ -114,28 +149,17 @@ impl IndexPollThread {
         waits.min().map_or(IDLE, |wait| wait.clamp(STALLED, IDLE))
     }
 
-    /// librdkafka repeats itself several times a second while a broker is away: each kind is said once until
-    /// records flow again.
-    fn note_error(&mut self, error: &KafkaError) {
-        let kind = error.rdkafka_error_code();
-        if !self.errors.contains(&kind) {
-            tracing::warn!(%error, "the log answers the indexers with an error");
-            self.errors.push(kind);
-        }
-    }
-
     /// True if the record's batch is now so big that it should be handed over.
     fn take(&mut self, message: &BorrowedMessage<'_>) -> bool {
         let partition = message.partition();
-        self.errors.clear();
+        self.source.flows();
         if self.held.get(&partition).is_none_or(|held| held.inbox.is_closed()) {
-            let Some(inbox) = self.consumer.context().inbox(partition) else { return false };
+            let Some(inbox) = self.source.context().inbox(partition) else { return false };
             let (batch, since) = (RecordBatch::default(), Instant::now());
             self.held.insert(partition, Held { inbox, batch, since, is_paused: false });
         }
         let Some(held) = self.held.get_mut(&partition) else { return false };
-        let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
-        held.batch.push(message.offset(), labels(message), key, payload);
+        gather(&mut held.batch, message);
         is_big(&self.config, &held.batch)
     }
 
@@ -164,12 +188,8 @@ impl IndexPollThread {
     }
 
     fn switch(&self, partition: i32, pause: bool) {
-        let list = self.list(partition, None);
-        let switched = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        if let Err(error) = switched {
-            tracing::warn!(partition, pause, %error, "cannot pause or resume a partition");
-        }
-        for glance in self.consumer.context().view() {
+        self.source.switch(partition, pause);
+        for glance in self.source.context().view() {
             if glance.partition == partition {
                 glance.progress.set_paused(pause);
             }
@@ -178,11 +198,11 @@ impl IndexPollThread {
 
     /// Decides what follows the death of an indexer: always a new one, at the latest after the longest delay.
     fn bury(&mut self) {
-        for end in self.consumer.context().reap() {
-            let tree = self.consumer.context().tree();
-            let id = ActorId::Indexer(end.partition);
-            let longest = tree.plan.of(id.kind()).policy.longest_delay;
-            let guardian = self.guardians.entry(end.partition).or_insert_with(|| tree.guard(id));
+        for end in self.source.context().reap() {
+            let longest = self.longest_delay(Kind::Indexer);
+            let tree = self.source.context().tree();
+            let guardian =
+                self.guardians.entry(end.partition).or_insert_with(|| tree.guard(ActorId::Indexer(end.partition)));
             let ended = end.ended.unwrap_or_else(|| Ended::failed("it ended though nobody had asked it to"));
             let wait = match guardian.died(&ended) {
                 Verdict::RestartAfter(wait) => wait,
@@ -198,15 +218,15 @@ impl IndexPollThread {
         let due: Vec<i32> = self.restarts.iter().filter(|(_, at)| **at <= now).map(|(p, _)| *p).collect();
         for partition in due {
             self.restarts.remove(&partition);
-            let consumer = Arc::clone(&self.consumer);
+            let consumer = Arc::clone(&self.source.consumer);
             // Revoked meanwhile, or assigned anew.
             let Some(from) = consumer.context().dead(partition) else { continue };
             self.held.remove(&partition);
-            if let Err(error) = consumer.incremental_unassign(&self.list(partition, None)) {
+            if let Err(error) = consumer.incremental_unassign(&self.source.list(partition, Offset::Invalid)) {
                 tracing::debug!(partition, %error, "a partition is not fetched, it seems");
             }
             let offset = from.map_or(Offset::Stored, Offset::Offset);
-            match consumer.incremental_assign(&self.list(partition, Some(offset))) {
+            match consumer.incremental_assign(&self.source.list(partition, offset)) {
                 Ok(()) => {
                     consumer.context().start(partition, from);
                     // librdkafka keeps a partition paused though it was taken out and put back.
@@ -220,25 +240,17 @@ impl IndexPollThread {
         }
     }
 
-    fn list(&self, partition: i32, offset: Option<Offset>) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        if let Err(error) = list.add_partition_offset(&self.config.topic, partition, offset.unwrap_or(Offset::Invalid))
-        {
-            tracing::error!(partition, %error, "cannot name a partition to librdkafka");
-        }
-        list
-    }
-
     fn commit(&mut self) {
         let mut list = TopicPartitionList::new();
-        let context = Arc::clone(self.consumer.context());
-        for IndexerGlance { partition, progress, .. } in context.view() {
+        for IndexerGlance { partition, progress, .. } in self.source.context().view() {
             let stored = progress.stored().filter(|stored| self.committed.get(&partition) != Some(stored));
-            context.add(&mut list, partition, stored);
-            self.committed.extend(stored.map(|stored| (partition, stored)));
+            if let Some(stored) = stored {
+                self.source.add(&mut list, partition, Offset::Offset(stored));
+                self.committed.insert(partition, stored);
+            }
         }
         if list.count() > 0
-            && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
+            && let Err(error) = self.source.consumer.commit(&list, CommitMode::Async)
         {
             tracing::debug!(%error, "offsets were not committed, will try again");
             self.committed.clear();

@@ -1,7 +1,7 @@
 //! The indexers of this process: who starts them, and what an operator sees of them. Apart from the engine, so that neither
 //! takes the other down.
 
-use super::assemble::{PollGlance, blank, consumer as consumer_view, millis, restarts};
+use super::assemble::{PollGlance, blank, consumer as consumer_view, millis, mortal, restarts};
 use super::chronicle::Chronicle;
 use super::guardian::Tree;
 use super::kind::{ActorId, Kind};
@@ -197,6 +197,8 @@ impl IndexObserver {
 
     fn consumer(&self, tenures: usize) -> ActorView {
         let view = consumer_view(&self.poll_glance(tenures));
+        let deaths = self.0.chronicle.deaths(&ActorId::IndexConsumer);
+        let view = mortal(view, &deaths, self.0.config.plan.of(Kind::IndexConsumer).policy);
         ActorView { kind: Kind::IndexConsumer, id: ActorId::IndexConsumer.to_string(), ..view }
     }
 

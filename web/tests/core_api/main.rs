@@ -12,3 +12,4 @@ mod paging;
 mod refusals;
 mod rig;
 mod search;
+mod search_away;
