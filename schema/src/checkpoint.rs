@@ -82,7 +82,9 @@ pub async fn rewind(connection: &mut AsyncPgConnection, rewind: &Rewind<'_>) -> 
             }
             diesel::sql_query(
                 "INSERT INTO log_gaps (topic, partition, from_offset, to_offset, reason) \
-                 VALUES ($1, $2, $3, $4, 'the log was re-created: it ended before the checkpoint') ON CONFLICT DO NOTHING",
+                 VALUES ($1, $2, $3, $4, 'the log was re-created: it ended before the checkpoint') \
+                 ON CONFLICT (topic, partition, from_offset) DO UPDATE SET to_offset = greatest(log_gaps.to_offset, \
+                     excluded.to_offset), reason = excluded.reason, detected_at = now()",
             )
             .bind::<Text, _>(rewind.topic)
             .bind::<Integer, _>(rewind.partition)

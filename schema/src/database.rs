@@ -99,6 +99,7 @@ pub fn pool(config: &DatabaseConfig, size: usize) -> Result<Database, DatabaseEr
         .max_size(size)
         .wait_timeout(Some(PATIENCE))
         .create_timeout(Some(PATIENCE))
+        .recycle_timeout(Some(PATIENCE))
         .runtime(deadpool::Runtime::Tokio1)
         .build()?)
 }

@@ -13,15 +13,20 @@ struct Row {
 }
 
 /// Received time up to which every event is in the tables: that of the slowest partition. A partition is as fresh as its
-/// last record, or as the moment when its owner last saw that nothing more was in the log. None before the first record.
+/// last record, or as the moment when its owner last saw that nothing more was in the log. None as long as there is a
+/// partition of which neither is known.
+///
+/// An event is received before the log has it, so one on its way there at that moment can be missing. What was answered with
+/// 202 before that moment is not.
 ///
 /// # Errors
 /// The database's.
 pub async fn complete_until(connection: &mut AsyncPgConnection) -> QueryResult<Option<DateTime<Utc>>> {
     let row: Row = diesel::sql_query(
-        "SELECT min(CASE WHEN next_offset < high_watermark THEN coalesce(complete_until, caught_up_at) \
-                    ELSE greatest(complete_until, caught_up_at) END) AS complete_until \
-         FROM partition_checkpoints WHERE consumer_group = $1 AND topic = $2",
+        "SELECT CASE WHEN count(*) = count(until) THEN min(until) END AS complete_until \
+         FROM (SELECT CASE WHEN next_offset < high_watermark THEN coalesce(complete_until, caught_up_at) \
+                           ELSE greatest(complete_until, caught_up_at) END AS until \
+               FROM partition_checkpoints WHERE consumer_group = $1 AND topic = $2) AS partitions",
     )
     .bind::<Text, _>(ENGINE_GROUP)
     .bind::<Text, _>(RAW_TOPIC)

@@ -27,7 +27,7 @@ pub const ORIGIN_PARTITION_HEADER: &str = "__connect.errors.partition";
 pub const ORIGIN_OFFSET_HEADER: &str = "__connect.errors.offset";
 /// The consumer group that could not handle it.
 pub const CONNECTOR_HEADER: &str = "__connect.errors.connector.name";
-/// Where it failed: `decode`, `incident`, `project`, `quarantine` or, for the search index, `index`.
+/// Where it failed: `decode`, `incident`, `project`, `quarantine`, `flush` or, for the search index, `index`.
 pub const STAGE_HEADER: &str = "__connect.errors.stage";
 /// Why, in a sentence.
 pub const REASON_HEADER: &str = "__connect.errors.exception.message";

@@ -248,6 +248,28 @@ async fn changed_incidents_are_found_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_refresh_that_failed_for_good_is_not_asked_for_again_at_once() {
+    let (_database, mut connection) = with_jobs(1).await;
+    let job = claim_one(&mut connection, "w").await.unwrap();
+    assert!(ai::finish(&mut connection, &job, &output("o"), &baseline(1)).await.unwrap());
+    execute(&mut connection, "UPDATE incidents SET event_count = 10 WHERE id = 'i1'").await;
+    // (minutes since the last failure, whether it is asked for) after one failure, two, and so on.
+    for waits in [[(14, false), (16, true)], [(29, false), (31, true)], [(59, false), (61, true)]] {
+        ai::request(&mut connection, "p", "i1", Cause::CountGrew).await.unwrap();
+        let job = claim_one(&mut connection, "w").await.unwrap();
+        assert!(ai::give_back(&mut connection, &job, "401", Retry::Never).await.unwrap());
+        for (minutes, is_due) in waits {
+            execute(&mut connection, "UPDATE ai_summaries SET written_at = now() - interval '1 week'").await;
+            let ago =
+                format!("UPDATE ai_jobs SET updated_at = now() - interval '{minutes} minutes' WHERE status = 'failed'");
+            execute(&mut connection, &ago).await;
+            let (changed, _) = ai::changed(&mut connection, "", 100, Duration::ZERO).await.unwrap();
+            assert_eq!(changed.len(), usize::from(is_due), "{minutes} minutes after a failure");
+        }
+    }
+}
+
+#[tokio::test]
 async fn workers_that_reserve_at_the_same_time_never_overspend() {
     let (database, mut connection) = with_jobs(1).await;
     let allowance = Allowance { per_day: 1_000, per_incident: 500 };

@@ -75,7 +75,7 @@ pub struct SignalsConfig {
     /// `SIGNALS_SEED_API_KEY`: the demo project's key; a random one, kept in the data folder, if unset.
     #[serde(default)]
     pub seed_api_key: Option<Secret>,
-    /// `SIGNALS_DATABASE_CONNECTIONS`: connections to PostgreSQL that this process may hold.
+    /// `SIGNALS_DATABASE_CONNECTIONS`: connections to PostgreSQL that this process may hold, besides two for API keys.
     #[serde(default = "connections")]
     pub database_connections: usize,
     /// `SIGNALS_SHUTDOWN_GRACE`: seconds that a process told to end goes on serving while `/readyz` says that it wants no
@@ -88,6 +88,13 @@ pub struct SignalsConfig {
     /// `SIGNALS_METRICS_RETENTION_DAYS`: counts by the minute are kept for so many days of event time.
     #[serde(default = "metrics_retention_days")]
     pub metrics_retention_days: NonZeroU16,
+}
+
+impl SignalsConfig {
+    /// The demo project's key, if the environment names one; an empty variable, as compose files leave them, names none.
+    pub fn named_key(&self) -> Option<&str> {
+        self.seed_api_key.as_ref().map(|key| key.expose().trim()).filter(|key| !key.is_empty())
+    }
 }
 
 fn data_dir() -> PathBuf {

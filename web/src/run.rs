@@ -47,6 +47,9 @@ use welcome::welcome;
 /// whichever takes longer, a process ends within ten, whatever server is away.
 const SHUTDOWN_SECONDS: u64 = 3;
 
+/// Connections to the database for API keys alone.
+const KEY_CONNECTIONS: usize = 2;
+
 /// Where a process without other HTTP servers serves its health and metrics, unless `SIGNALS_METRICS_PORT` says.
 const METRICS_PORT: u16 = 3003;
 
@@ -75,6 +78,7 @@ struct Running {
     summarizers: Option<SummarizerPool>,
     indexing: Option<(Indexing, SearchRetention)>,
     reporter: Option<Reporter>,
+    keys: Option<Keys>,
     addresses: Vec<(Role, SocketAddr)>,
 }
 
@@ -156,7 +160,7 @@ async fn start(roles: &[Role], config: &SignalsConfig, stack: &Stack, database: 
         exporter = exporter.sample(indexing.sampler());
         probes = supervision::index_probes(probes, &indexing.observer());
     }
-    let keys = Keys::new(database.clone());
+    let keys = running.keys(stack)?;
     let seen = running.seen(database.clone(), keys.clone());
     let watched = watched(probes, exporter);
     let has_http = roles.contains(&Role::Ingest) || roles.contains(&Role::Core);
@@ -246,8 +250,15 @@ impl Running {
             summarizers: None,
             indexing: None,
             reporter: None,
+            keys: None,
             addresses: Vec::new(),
         }
+    }
+
+    /// With connections of their own: whoever keeps the others busy must not keep a revocation from being read.
+    fn keys(&mut self, stack: &Stack) -> anyhow::Result<Keys> {
+        let database = schema::database::pool(&stack.database, KEY_CONNECTIONS)?;
+        Ok(self.keys.insert(Keys::new(database)).clone())
     }
 
     /// Starts the indexers and what deletes old days, whether or not the search server answers.
@@ -342,7 +353,12 @@ impl Running {
                 indexing.stop().await;
             }
         };
-        tokio::join!(report, summarize, index, flush);
+        let note = async {
+            if let Some(keys) = self.keys {
+                keys.note_used().await;
+            }
+        };
+        tokio::join!(report, note, summarize, index, flush);
     }
 }
 

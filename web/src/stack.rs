@@ -195,6 +195,8 @@ fn named_search(config: &SignalsConfig) -> anyhow::Result<Option<(Arc<dyn Search
 
 /// The index of the data folder.
 fn embedded_search(config: &SignalsConfig) -> anyhow::Result<(Arc<dyn SearchIndex>, String)> {
+    #[cfg(feature = "embedded")]
+    embedded::data_dir::make(&config.data_dir)?;
     let folder = config.data_dir.join(SEARCH);
     let index =
         Tantivy::open(&folder).with_context(|| format!("cannot open the search index in {}", folder.display()))?;
@@ -207,15 +209,14 @@ fn embedded_search(config: &SignalsConfig) -> anyhow::Result<(Arc<dyn SearchInde
 /// # Errors
 /// The data folder's.
 pub fn seed_key(config: &SignalsConfig) -> anyhow::Result<String> {
-    if let Some(key) = config.seed_api_key.as_ref().map(|key| key.expose().trim()).filter(|key| !key.is_empty()) {
+    if let Some(key) = config.named_key() {
         anyhow::ensure!((8..=256).contains(&key.len()), "SIGNALS_SEED_API_KEY must have 8 to 256 characters");
         return Ok(key.to_owned());
     }
     #[cfg(feature = "embedded")]
     {
         let path = config.data_dir.join("demo-api-key");
-        std::fs::create_dir_all(&config.data_dir)
-            .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
+        embedded::data_dir::make(&config.data_dir)?;
         Ok(embedded::secret::read_or_create(&path, crate::keys::generate_key)?)
     }
     #[cfg(not(feature = "embedded"))]
@@ -224,8 +225,8 @@ pub fn seed_key(config: &SignalsConfig) -> anyhow::Result<String> {
 
 /// The key that the data folder holds, if there is one: so that `signals traffic` needs no words.
 pub fn known_key(config: &SignalsConfig) -> Option<String> {
-    if let Some(key) = &config.seed_api_key {
-        return Some(key.expose().to_owned());
+    if let Some(key) = config.named_key() {
+        return Some(key.to_owned());
     }
     let key = std::fs::read_to_string(config.data_dir.join("demo-api-key")).ok()?;
     Some(key.trim().to_owned()).filter(|key| !key.is_empty())

@@ -106,19 +106,6 @@ fn decode_incident_command(payload: &[u8]) -> Result<IncidentCommand, Undecodabl
     Ok(command)
 }
 
-/// All that the dedupe window needs of a record it has counted before.
-#[derive(Debug, Deserialize)]
-pub struct Identity<'a> {
-    /// Project.
-    #[serde(borrow)]
-    pub project_id: Cow<'a, str>,
-    /// Client's id.
-    #[serde(borrow)]
-    pub event_id: Cow<'a, str>,
-    /// Ingest time.
-    pub received_at: DateTime<Utc>,
-}
-
 /// What of `attributes` is shown with an incident.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

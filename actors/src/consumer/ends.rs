@@ -25,6 +25,14 @@ impl TenureEnded {
         Self { partition, epoch, reason, words, convictions: Vec::new() }
     }
 
+    /// It ended in order because it was condemned, if it was.
+    pub(super) fn because(self, condemned: Option<String>) -> Self {
+        match condemned {
+            Some(words) if self.reason == ExitReason::Finished => Self { reason: ExitReason::Rewound, words, ..self },
+            _ => self,
+        }
+    }
+
     /// For its guardian.
     pub fn ended(&self) -> Ended {
         Ended { reason: self.reason, words: self.words.clone() }

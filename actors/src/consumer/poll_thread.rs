@@ -32,9 +32,10 @@ const ROUND: usize = 2_000;
 /// How often the durable offsets are told to Kafka, for the tools that show lag; nothing of ours reads them.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
-/// A batch under way, bound to the tenure that was current when its first record came.
+/// A batch under way, bound to the tenure that was current when its first record came. It does not keep that one's inbox
+/// open: a tenure that is asked to end, which may happen inside any poll, sees that nothing more comes.
 struct Bound {
-    inbox: mpsc::Sender<RecordBatch>,
+    inbox: mpsc::WeakSender<RecordBatch>,
     progress: Arc<Progress>,
     batch: RecordBatch,
     is_paused: bool,
@@ -97,7 +98,9 @@ impl PollThread {
         self.held.clear();
         let last = self.source.context().view();
         self.source.context().end(None);
-        self.commit(&last, CommitMode::Sync);
+        if self.source.answers() {
+            self.commit(&last, CommitMode::Sync);
+        }
         self.source.consumer.unsubscribe();
     }
 
@@ -154,9 +157,11 @@ impl PollThread {
     fn take(&mut self, message: &BorrowedMessage<'_>) {
         let partition = message.partition();
         self.source.flows();
-        if self.held.get(&partition).is_none_or(|bound| bound.inbox.is_closed()) {
+        // What a tenure of the past did not take is read again by the one after it.
+        if self.held.get(&partition).is_none_or(|bound| bound.inbox.strong_count() == 0) {
             let Some((inbox, progress)) = self.source.context().inbox(partition) else { return };
-            self.held.insert(partition, Bound { inbox, progress, batch: RecordBatch::default(), is_paused: false });
+            let (inbox, batch) = (inbox.downgrade(), RecordBatch::default());
+            self.held.insert(partition, Bound { inbox, progress, batch, is_paused: false });
         }
         if let Some(bound) = self.held.get_mut(&partition) {
             gather(&mut bound.batch, message);
@@ -169,7 +174,8 @@ impl PollThread {
     /// far behind, it mostly is on its way to fetch the next ones.
     fn deliver(&mut self, nothing_more: bool) {
         for (partition, bound) in std::mem::take(&mut self.held) {
-            let Bound { inbox, progress, mut batch, mut is_paused } = bound;
+            let Bound { inbox: door, progress, mut batch, mut is_paused } = bound;
+            let Some(inbox) = door.upgrade() else { continue };
             let next_offset = batch.next_offset().unwrap_or_default();
             let caught_up = nothing_more && next_offset >= progress.high_watermark();
             batch.caught_up = caught_up;
@@ -181,7 +187,7 @@ impl PollThread {
                     self.switch(partition, true);
                     is_paused = true;
                 }
-                self.held.insert(partition, Bound { inbox, progress, batch, is_paused });
+                self.held.insert(partition, Bound { inbox: door, progress, batch, is_paused });
                 continue;
             }
             // There is room, for only this thread sends; a tenure that has ended reads its records again in its next life.

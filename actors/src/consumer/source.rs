@@ -8,6 +8,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schema::names::{KIND_COMMAND, KIND_HEADER, RETRIES_HEADER, TRACEPARENT_HEADER};
 use schema::trace::TraceParent;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the broker may take to show that it is there at the end.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// The consumer of one topic.
 pub(crate) struct Source<C: ConsumerContext + 'static> {
@@ -48,6 +52,13 @@ impl<C: ConsumerContext + 'static> Source<C> {
         if let Err(error) = switched {
             tracing::warn!(topic = self.topic, partition, pause, %error, "cannot pause or resume a partition");
         }
+    }
+
+    /// Whether the broker answers just now. Without it librdkafka waits with a last commit for as long as a session lasts.
+    pub(crate) fn answers(&self) -> bool {
+        let told = self.consumer.fetch_metadata(Some(&self.topic), LAST_ANSWER);
+        told.inspect_err(|error| tracing::warn!(topic = self.topic, %error, "the last offsets are not committed"))
+            .is_ok()
     }
 
     /// One partition, as librdkafka wants it named.

@@ -27,6 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// How long a revoked tenure may take for its last flush; after that the fence protects the next owner.
 const LAST_FLUSH: Duration = Duration::from_secs(8);
@@ -34,6 +35,8 @@ const LAST_FLUSH: Duration = Duration::from_secs(8);
 const VERY_LAST_FLUSH: Duration = Duration::from_secs(4);
 /// How long the broker may take to tell a partition's bounds.
 const WATERMARKS: Duration = Duration::from_secs(5);
+/// How long the database may take for a claim: one that hangs must not keep the engine from ending.
+const ANSWERS: Duration = Duration::from_secs(3);
 
 /// The epoch of a tenure that died before it had one; the database's begin at 1.
 const STILLBORN: i64 = -1;
@@ -45,6 +48,8 @@ struct Running {
     inbox: Option<mpsc::Sender<RecordBatch>>,
     questions: Questions,
     progress: Arc<Progress>,
+    /// Why it was told to end before its time.
+    condemned: Option<String>,
 }
 
 /// A tenure as the outside sees it.
@@ -151,6 +156,7 @@ impl Tenures {
             inbox: None,
             questions: mpsc::channel(1).0,
             progress: progress.unwrap_or_else(|| Arc::new(Progress::starting_at(0))),
+            condemned: None,
         };
         self.lock().insert(partition, running);
         let ended = Ended::panicked(panics::last_message());
@@ -186,10 +192,13 @@ impl Tenures {
 
     async fn try_claim(&self, partition: i32) -> Result<Tenure, String> {
         failpoint::pass(Point::Assign).await.map_err(|struck| struck.to_string())?;
-        let mut connection = self.links.database.get().await.map_err(|error| error.to_string())?;
-        let (group, topic) = (&self.config.group, &self.config.topic);
-        let claimed = schema::checkpoint::claim(&mut connection, group, topic, partition).await;
-        claimed.map_err(|error| error.to_string())
+        let claimed = timeout(ANSWERS, async {
+            let mut connection = self.links.database.get().await.map_err(|error| error.to_string())?;
+            let (group, topic) = (&self.config.group, &self.config.topic);
+            let claimed = schema::checkpoint::claim(&mut connection, group, topic, partition).await;
+            claimed.map_err(|error| error.to_string())
+        });
+        claimed.await.unwrap_or_else(|_| Err(format!("the database did not answer within {ANSWERS:?}")))
     }
 
     /// A log that ends before our checkpoint is not the log that we read: the difference is recorded as a gap (G7)
@@ -198,7 +207,8 @@ impl Tenures {
         let bounds = match consumer.fetch_watermarks(&self.config.topic, partition, WATERMARKS) {
             Ok(bounds) => bounds,
             Err(error) => {
-                tracing::warn!(partition, %error, "the log does not tell its bounds; a gap would be seen later");
+                // The thread that watches the log's end sees it, if it is another log.
+                tracing::warn!(partition, %error, "the log does not tell its bounds");
                 return (tenure, 0);
             }
         };
@@ -216,11 +226,11 @@ impl Tenures {
             checkpoint: tenure.next_offset,
             restart_at: low,
         };
-        let rewound = self.links.runtime.block_on(async {
+        let rewound = self.links.runtime.block_on(timeout(ANSWERS, async {
             let mut connection = self.links.database.get().await.map_err(|error| error.to_string())?;
             schema::checkpoint::rewind(&mut connection, &rewind).await.map_err(|error| error.to_string())
-        });
-        match rewound {
+        }));
+        match rewound.unwrap_or_else(|_| Err(format!("the database did not answer within {ANSWERS:?}"))) {
             Ok(()) => (Tenure { next_offset: low, ..tenure }, high),
             Err(error) => {
                 tracing::error!(partition, error, "cannot record that the log was re-created");
@@ -239,8 +249,14 @@ impl Tenures {
         tracing::info!(partition, epoch, next_offset = title.next_offset, "tenure begins");
         let turn = usize::try_from(partition).unwrap_or(0) % self.links.arbiters.len().max(1);
         let (config, links, tell) = (Arc::clone(&self.config), self.links.clone(), self.ends.0.clone());
-        let running =
-            Running { epoch, began: Instant::now(), inbox: Some(inbox), questions, progress: Arc::clone(&progress) };
+        let running = Running {
+            epoch,
+            began: Instant::now(),
+            inbox: Some(inbox),
+            questions,
+            progress: Arc::clone(&progress),
+            condemned: None,
+        };
         self.lock().insert(partition, running);
         let life = async move {
             let Links { database, flusher, tree, .. } = links;
@@ -255,6 +271,16 @@ impl Tenures {
         }
     }
 
+    /// Ends a tenure for this reason, after a last flush. It is begun anew like any other, for nothing.
+    pub(crate) fn condemn(&self, partition: i32, epoch: i64, why: String) {
+        let mut running = self.lock();
+        let Some(tenure) = running.get_mut(&partition).filter(|tenure| tenure.epoch == epoch) else { return };
+        if tenure.inbox.take().is_some() {
+            tracing::error!(partition, epoch, why, "a tenure is begun anew");
+            tenure.condemned = Some(why);
+        }
+    }
+
     /// Tenures that ended though nobody asked them to.
     pub fn reap(&self) -> Vec<TenureEnded> {
         let ends = self.ends.1.lock().unwrap_or_else(PoisonError::into_inner);
@@ -263,8 +289,9 @@ impl Tenures {
             let mut running = self.lock();
             if let Some(tenure) = running.get_mut(&end.partition).filter(|tenure| tenure.epoch == end.epoch) {
                 tenure.inbox = None;
+                let condemned = tenure.condemned.take();
                 drop(running);
-                dead.push(self.learn(end));
+                dead.push(self.learn(end.because(condemned)));
             }
         }
         dead

@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use schema::freshness::Sighting;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 const EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -46,8 +47,15 @@ impl WatermarkThread {
                 return;
             }
         };
+        let durable = tenure.progress.durable();
+        if high_watermark < durable {
+            // What this log holds would be taken for what was counted long ago, and never be missed.
+            let why = format!("the log was re-created: it ends at {high_watermark}, and {durable} is durable");
+            self.consumer.context().condemn(tenure.partition, tenure.epoch, why);
+            return;
+        }
         tenure.progress.set_high_watermark(high_watermark);
-        let noted = self.runtime.block_on(async {
+        let noted = self.runtime.block_on(timeout(PATIENCE, async {
             let mut connection = self.database.get().await.map_err(|error| error.to_string())?;
             let seen = Sighting {
                 group: &self.config.group,
@@ -58,8 +66,8 @@ impl WatermarkThread {
                 age: asked.elapsed().as_secs_f64(),
             };
             schema::freshness::note(&mut connection, &seen).await.map_err(|error| error.to_string())
-        });
-        if let Err(error) = noted {
+        }));
+        if let Err(error) = noted.unwrap_or_else(|_| Err("the database does not answer".to_owned())) {
             tracing::debug!(partition = tenure.partition, error, "the log's end could not be noted");
         }
     }

@@ -13,11 +13,12 @@ use actix::ArbiterHandle;
 use futures_util::FutureExt;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -78,12 +79,20 @@ pub struct Assignment {
     links: Links,
     running: Mutex<(u64, HashMap<i32, Running>)>,
     ends: (blocking::Sender<IndexerEnded>, Mutex<blocking::Receiver<IndexerEnded>>),
+    /// Whether the broker did not take a commit since the poll thread last asked.
+    uncommitted: AtomicBool,
 }
 
 impl Assignment {
     pub(crate) fn new(means: Means, links: Links) -> Self {
         let (tell, told) = blocking::channel();
-        Self { means, links, running: Mutex::default(), ends: (tell, Mutex::new(told)) }
+        Self {
+            means,
+            links,
+            running: Mutex::default(),
+            ends: (tell, Mutex::new(told)),
+            uncommitted: AtomicBool::new(false),
+        }
     }
 
     /// Where the records of a partition go now; none if it is not ours.
@@ -111,6 +120,11 @@ impl Assignment {
 
     pub(crate) fn tree(&self) -> &Tree {
         &self.links.tree
+    }
+
+    /// Whether a commit has failed since this was last asked.
+    pub(crate) fn take_uncommitted(&self) -> bool {
+        self.uncommitted.swap(false, Ordering::AcqRel)
     }
 
     fn lock(&self) -> MutexGuard<'_, (u64, HashMap<i32, Running>)> {
@@ -185,9 +199,9 @@ impl Assignment {
         retired
     }
 
-    /// Ends the indexers of these partitions, or all, each after the batch that it is storing. What they have settled is
-    /// committed while the partitions are still ours.
-    pub(crate) fn end(&self, consumer: &BaseConsumer<Self>, partitions: Option<&[i32]>) {
+    /// Ends the indexers of these partitions, or all, each after the batch that it is storing. Returns what they have settled,
+    /// to be committed while the partitions are still ours.
+    pub(crate) fn end(&self, partitions: Option<&[i32]>) -> Vec<(i32, Arc<Progress>)> {
         let _aside = self.links.controls.turn_to(Work::EndingTenures);
         let mut awaited = HashMap::new();
         let mut settled = Vec::new();
@@ -204,6 +218,11 @@ impl Assignment {
             }
         }
         self.await_ends(awaited);
+        settled
+    }
+
+    /// Commits what is settled.
+    pub(crate) fn commit(&self, consumer: &BaseConsumer<Self>, settled: Vec<(i32, Arc<Progress>)>) {
         let mut offsets = TopicPartitionList::new();
         for (partition, progress) in settled {
             self.add(&mut offsets, partition, progress.stored());
@@ -281,12 +300,19 @@ impl ClientContext for Assignment {
 }
 
 impl ConsumerContext for Assignment {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(%error, "offsets were not committed, will try again");
+            self.uncommitted.store(true, Ordering::Release);
+        }
+    }
+
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => self.assign(consumer, partitions),
             Rebalance::Revoke(partitions) => {
                 let revoked: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
-                self.end(consumer, Some(&revoked));
+                self.commit(consumer, self.end(Some(&revoked)));
             }
             Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
         }

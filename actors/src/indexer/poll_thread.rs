@@ -30,9 +30,10 @@ const ROUND: usize = 1_000;
 /// How often settled offsets are committed.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
-/// A batch under way, bound to the indexer that was current when its first record came.
+/// A batch under way, bound to the indexer that was current when its first record came. It does not keep that one's inbox
+/// open: an indexer that is asked to end, which may happen inside any poll, sees that nothing more comes.
 struct Held {
-    inbox: mpsc::Sender<RecordBatch>,
+    inbox: mpsc::WeakSender<RecordBatch>,
     batch: RecordBatch,
     since: Instant,
     is_paused: bool,
@@ -90,7 +91,10 @@ impl IndexPollThread {
             self.is_shaken = true;
         }
         self.held.clear();
-        self.source.context().end(&self.source.consumer, None);
+        let settled = self.source.context().end(None);
+        if self.source.answers() {
+            self.source.context().commit(&self.source.consumer, settled);
+        }
         self.source.consumer.unsubscribe();
     }
 
@@ -153,9 +157,10 @@ impl IndexPollThread {
     fn take(&mut self, message: &BorrowedMessage<'_>) -> bool {
         let partition = message.partition();
         self.source.flows();
-        if self.held.get(&partition).is_none_or(|held| held.inbox.is_closed()) {
+        // What an indexer of the past did not take is read again by the one after it.
+        if self.held.get(&partition).is_none_or(|held| held.inbox.strong_count() == 0) {
             let Some(inbox) = self.source.context().inbox(partition) else { return false };
-            let (batch, since) = (RecordBatch::default(), Instant::now());
+            let (inbox, batch, since) = (inbox.downgrade(), RecordBatch::default(), Instant::now());
             self.held.insert(partition, Held { inbox, batch, since, is_paused: false });
         }
         let Some(held) = self.held.get_mut(&partition) else { return false };
@@ -174,7 +179,8 @@ impl IndexPollThread {
                 continue;
             }
             held.batch.caught_up = caught_up;
-            match held.inbox.try_send(held.batch) {
+            let Some(inbox) = held.inbox.upgrade() else { continue };
+            match inbox.try_send(held.batch) {
                 Ok(()) | Err(TrySendError::Closed(_)) if !held.is_paused => {}
                 Ok(()) | Err(TrySendError::Closed(_)) => self.switch(partition, false),
                 Err(TrySendError::Full(batch)) => {
@@ -241,6 +247,9 @@ impl IndexPollThread {
     }
 
     fn commit(&mut self) {
+        if self.source.context().take_uncommitted() {
+            self.committed.clear();
+        }
         let mut list = TopicPartitionList::new();
         for IndexerGlance { partition, progress, .. } in self.source.context().view() {
             let stored = progress.stored().filter(|stored| self.committed.get(&partition) != Some(stored));

@@ -11,7 +11,7 @@ use crate::incident::messages::Snapshot;
 use crate::project::messages::{BucketKey, Minutes};
 use crate::project::state::metric_name;
 use chrono::{DateTime, Utc};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use schema::flush::{CheckpointAdvance, FlushBatch, Guards};
 use schema::snapshot::{BucketDelta, CommandOutcome, IncidentIdentity, LedgerDelta, LogGap, TrendDelta};
 use std::sync::Arc;
@@ -43,7 +43,10 @@ impl Outcome {
 #[derive(Debug, Default)]
 pub struct Gathered {
     ledger: HashMap<Box<str>, [i64; 3]>,
-    undone: Vec<(Box<str>, BucketKey)>,
+    /// By the offset of a record that was buried: in which bucket its project has counted it.
+    undone: HashMap<i64, (Box<str>, BucketKey)>,
+    /// Offsets of the records that were counted and then buried.
+    buried: HashSet<i64>,
     /// Holes met.
     pub gaps: Vec<LogGap>,
     /// Answers to commands that the router itself obeyed.
@@ -84,16 +87,27 @@ impl Gathered {
         self.add(project, Outcome::DeadLettered, -1);
     }
 
-    /// A record that had been counted since the last cut turns out to be a dead letter.
-    pub fn bury(&mut self, project: &str, letter: DeadLetter) {
+    /// A record that had been counted since the last cut turns out to be a dead letter. False if that is known already: a
+    /// record may kill its incident and its project as well, and is buried once.
+    #[must_use]
+    pub fn bury(&mut self, project: &str, letter: DeadLetter) -> bool {
+        if !self.buried.insert(letter.offset) {
+            return false;
+        }
         self.add(project, Outcome::Counted, -1);
         self.add(project, Outcome::DeadLettered, 1);
         self.dead_letters.push(letter);
+        true
     }
 
-    /// The project's answer at this cut will contain one event too many in this bucket.
-    pub fn undo(&mut self, project: &str, bucket: BucketKey) {
-        self.undone.push((project.into(), bucket));
+    /// The project's answer at this cut will contain this record, which was buried, in this bucket.
+    pub fn undo(&mut self, offset: i64, project: &str, bucket: BucketKey) {
+        self.undone.insert(offset, (project.into(), bucket));
+    }
+
+    /// It will not: the project was begun anew without the record.
+    pub fn redo(&mut self, offset: i64) {
+        self.undone.remove(&offset);
     }
 
     fn add(&mut self, project: &str, outcome: Outcome, events: i64) {
@@ -146,7 +160,7 @@ impl Gathered {
         for snapshot in incidents {
             add_incident(&mut batch, snapshot);
         }
-        for (project, bucket) in &self.undone {
+        for (project, bucket) in self.undone.values() {
             for minutes in projects.iter_mut().filter(|minutes| *minutes.project_id == **project) {
                 if let Some((_, events)) = minutes.buckets.iter_mut().find(|(key, _)| key == bucket) {
                     *events -= 1;

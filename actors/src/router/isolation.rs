@@ -106,8 +106,10 @@ impl PartitionRouter {
             self.gathered.dead_letters.push(letter);
             return;
         };
-        self.gathered.bury(&event.project_id, letter);
-        self.undo(&event);
+        if !self.gathered.bury(&event.project_id, letter) {
+            return;
+        }
+        self.undo(offset, &event);
         let kill = Kill {
             offset,
             project: &event.project_id,
@@ -126,10 +128,10 @@ impl PartitionRouter {
     }
 
     /// Its project has counted the event already, in this very cut.
-    fn undo(&mut self, event: &Envelope<'_>) {
+    fn undo(&mut self, offset: i64, event: &Envelope<'_>) {
         let minute = event.occurred_at.timestamp().div_euclid(60);
         let environment = self.sorter.book.environment(&event.project_id, &event.environment);
-        self.gathered.undo(&event.project_id, (minute, event.event_type, environment));
+        self.gathered.undo(offset, &event.project_id, (minute, event.event_type, environment));
     }
 
     /// The records of a fingerprint that is quarantined from `offset` on were sent before that was known. All of them
@@ -156,9 +158,11 @@ impl PartitionRouter {
         });
         for (batch, index) in follows {
             let letter = dead_letter(self.title.partition, &batch, index, "quarantine", reason.clone());
-            self.gathered.bury(&killer.project_id, letter);
-            if let Ok(event) = decode_event(batch.payload(index)) {
-                self.undo(&event);
+            let offset = letter.offset;
+            if self.gathered.bury(&killer.project_id, letter)
+                && let Ok(event) = decode_event(batch.payload(index))
+            {
+                self.undo(offset, &event);
             }
         }
     }
@@ -189,7 +193,11 @@ impl PartitionRouter {
     ) -> Result<(), TenureError> {
         let Ok(event) = decode_event(batch.payload(index)) else { return Ok(()) };
         let letter = dead_letter(self.title.partition, batch, index, "project", death.message.clone());
-        self.gathered.bury(&event.project_id, letter);
+        if !self.gathered.bury(&event.project_id, letter) {
+            // It had killed its incident before.
+            self.gathered.redo(offset);
+            return Ok(());
+        }
         // Its own incident has counted it: that one is built anew without it. No other is touched.
         let environment = self.sorter.book.environment(&event.project_id, &event.environment);
         for fingerprint in [&*event.fingerprint, &overflow_fingerprint(&environment)] {

@@ -7,7 +7,7 @@ use super::cut::{Gathered, Outcome};
 use super::dedupe::{DedupeWindow, dedupe_key};
 use super::quarantine::Quarantine;
 use crate::consumer::batch::{RawRecord, RecordBatch};
-use crate::consumer::decode::{Command, Identity, decode_command, decode_event};
+use crate::consumer::decode::{Command, decode_command, decode_event};
 use crate::dead_letter::DeadLetter;
 use crate::incident::messages::Record;
 use crate::incident::state::Occurrence;
@@ -59,9 +59,9 @@ impl Sorter {
         Self { partition, window, quarantine, book, convicts: Convicts::default() }
     }
 
-    /// A record that an earlier transaction contains only feeds the window.
+    /// A record that an earlier transaction contains only feeds the window, if it fed it then: what was no event does not.
     pub fn remember(&mut self, raw: &RawRecord, payload: &[u8]) {
-        if let (false, Ok(seen)) = (raw.is_command, serde_json::from_slice::<Identity<'_>>(payload)) {
+        if let (false, Ok(seen)) = (raw.is_command, decode_event(payload)) {
             let key = dedupe_key(&seen.project_id, &seen.event_id, raw.retries);
             let _ = self.window.observe(key, raw.offset, seen.received_at.timestamp_millis());
         }

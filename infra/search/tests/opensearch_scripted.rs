@@ -36,7 +36,7 @@ async fn a_server_with_index_management_gets_the_policy_and_deletes_by_itself() 
     let asked = policies(&server);
     assert_eq!((asked[1].0.as_str(), asked[1].1.as_str()), ("PUT", "/_plugins/_ism/policies/events-retention"));
     let policy = &asked[1].2["policy"];
-    assert_eq!(policy["states"][0]["transitions"][0]["conditions"]["min_index_age"], "30d");
+    assert_eq!(policy["states"][0]["transitions"][0]["conditions"]["min_index_age"], "31d");
     assert_eq!(policy["states"][1]["actions"], json!([{"delete": {}}]));
     assert_eq!(policy["ism_template"][0]["index_patterns"], json!(["events-*"]));
     assert_eq!(
@@ -51,7 +51,7 @@ async fn a_server_with_index_management_gets_the_policy_and_deletes_by_itself() 
 async fn a_policy_of_other_days_is_changed_where_it_was_read_and_one_of_the_same_is_left() {
     let server = Scripted::start(|method, path, _| match (method, path) {
         ("GET", "/_plugins/_ism/policies/events-retention") => {
-            let states = json!([{"name": "kept", "transitions": [{"conditions": {"min_index_age": "30d"}}]}]);
+            let states = json!([{"name": "kept", "transitions": [{"conditions": {"min_index_age": "31d"}}]}]);
             (
                 200,
                 json!({"_id": "events-retention", "_seq_no": 7, "_primary_term": 2, "policy": {"states": states}})

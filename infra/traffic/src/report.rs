@@ -72,6 +72,8 @@ pub struct Report {
     pub undelivered: BTreeMap<String, u64>,
     /// Events that were due but never tried, because the run ended before.
     pub unsent: u64,
+    /// Whether there were even more.
+    pub more_unsent: bool,
     /// Attempts, whatever came of them.
     pub requests: u64,
     /// Repeated attempts, by what made them necessary.
@@ -116,6 +118,7 @@ impl Report {
         self.sent += other.sent;
         self.accepted += other.accepted;
         self.unsent += other.unsent;
+        self.more_unsent |= other.more_unsent;
         self.requests += other.requests;
         self.resent += other.resent;
         self.elapsed = self.elapsed.max(other.elapsed);
@@ -188,7 +191,8 @@ impl fmt::Display for Report {
             line(f, "undelivered", &self.undelivered)?;
         }
         if self.unsent > 0 {
-            writeln!(f, "{:<12} {} events were due but never tried", "unsent", HumanCount(self.unsent))?;
+            let least = if self.more_unsent { "at least " } else { "" };
+            writeln!(f, "{:<12} {least}{} events were due but never tried", "unsent", HumanCount(self.unsent))?;
         }
         if let Some(reason) = &self.stopped {
             writeln!(f, "{:<12} {reason}", "stopped")?;

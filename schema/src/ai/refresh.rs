@@ -136,7 +136,9 @@ pub struct Changed {
 
 /// The unresolved incidents among the next `page` summaries after `after` (by incident id) that have changed since their
 /// summary was written, and the id that the page ended with; none behind the last one. A summary rests for `rest` before
-/// it is looked at. Each look costs one bounded join by primary keys; flushes do not notice it.
+/// it is looked at. One whose rewriting has failed rests for a quarter of an hour, and twice as long after each further
+/// failure, up to a day: a key that was revoked must not be tried for every incident again and again. Each look costs one
+/// bounded join by primary keys; flushes do not notice it.
 ///
 /// # Errors
 /// The database's.
@@ -167,6 +169,9 @@ pub async fn changed(
          WHERE s.incident_id > $1 AND s.incident_id <= $2 AND s.written_at <= now() - make_interval(secs => $3) \
              AND i.status <> 'resolved' \
              AND (i.event_count <> s.event_count OR i.severity <> s.severity OR i.status <> s.status) \
+             AND now() > coalesce((SELECT max(j.updated_at) + least(interval '1 day', \
+                     make_interval(mins => (15 * 2 ^ least(count(*) - 1, 7))::int)) \
+                 FROM ai_jobs j WHERE j.incident_id = i.id AND j.status = 'failed' AND j.updated_at > s.written_at), '-infinity') \
          ORDER BY s.incident_id",
     )
     .bind::<Text, _>(after)

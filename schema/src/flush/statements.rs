@@ -197,7 +197,9 @@ pub(super) async fn insert_gaps(
     for gap in gaps {
         diesel::sql_query(
             "INSERT INTO log_gaps (topic, partition, from_offset, to_offset, reason) \
-             VALUES ($1, $2, $3, $4, 'the log no longer held these offsets') ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, 'the log no longer held these offsets') \
+             ON CONFLICT (topic, partition, from_offset) DO UPDATE SET to_offset = greatest(log_gaps.to_offset, \
+                 excluded.to_offset), reason = excluded.reason, detected_at = now()",
         )
         .bind::<Text, _>(&at.topic)
         .bind::<Integer, _>(at.partition)

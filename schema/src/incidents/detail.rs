@@ -116,12 +116,25 @@ pub async fn find(
 /// # Errors
 /// The database's.
 pub async fn kept(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Kept> {
+    let deploys_nearby = deploys_nearby(connection, incident).await?;
+    kept_beside(connection, incident, deploys_nearby).await
+}
+
+/// The same for whoever has read its [`deploys_nearby`] already.
+///
+/// # Errors
+/// The database's.
+pub async fn kept_beside(
+    connection: &mut AsyncPgConnection,
+    incident: &IncidentRow,
+    deploys_nearby: Vec<Minute>,
+) -> QueryResult<Kept> {
     Ok(Kept {
         samples: samples(connection, incident).await?,
         summary: ai::summary_of(connection, &incident.id).await?,
         transitions: transitions(connection, incident).await?,
         trend: trend(connection, incident).await?,
-        deploys_nearby: deploys_nearby(connection, incident).await?,
+        deploys_nearby,
     })
 }
 
@@ -169,7 +182,10 @@ async fn trend(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> Qu
 }
 
 /// Deploys into the incident's environment by minute, from 30 minutes before its first event until 30 after.
-async fn deploys_nearby(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Vec<Minute>> {
+///
+/// # Errors
+/// The database's.
+pub async fn deploys_nearby(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> QueryResult<Vec<Minute>> {
     diesel::sql_query(
         "SELECT bucket_time, value FROM metrics_bucket WHERE project_id = $1 AND fingerprint = '' \
              AND metric_name = 'events.deploy' AND environment = $2 AND bucket_time BETWEEN $3 AND $4 \

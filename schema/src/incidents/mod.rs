@@ -6,7 +6,7 @@ mod detail;
 mod list;
 mod outcome;
 
-pub use detail::{Kept, Minute, SampleRow, TransitionRow, find, kept};
+pub use detail::{Kept, Minute, SampleRow, TransitionRow, deploys_nearby, find, kept, kept_beside};
 pub use list::{Direction, Filter, Place, Sort, SortField, Start, count, page};
 pub use outcome::{OutcomeRow, outcome};
 

@@ -3,7 +3,7 @@
 use super::IndexedEvent;
 use crate::envelope::Envelope;
 use crate::fingerprint::{lower_hex, template_route};
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -30,9 +30,9 @@ pub fn keyword(text: &str) -> String {
     text.chars().take(KEYWORD_CHARS).collect()
 }
 
-/// A time as the index keeps it: whole microseconds, the rest cut off.
+/// A time as the index keeps it: whole microseconds, the rest cut off; a leap second is the one after it.
 pub fn index_time(at: DateTime<Utc>) -> DateTime<Utc> {
-    at.trunc_subsecs(6)
+    DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
 }
 
 /// What can be filtered by of `attributes`.
@@ -115,6 +115,12 @@ mod tests {
         assert_eq!(event.attributes.get(), r#"{"route":"/users/42?x=1","error_code":504,"release":"v2"}"#);
         let long = indexed(&format!(r#"{{"error_code":"{}"}}"#, "é".repeat(KEYWORD_CHARS + 1)));
         assert_eq!(long.error_code.map(|code| code.chars().count()), Some(KEYWORD_CHARS));
+    }
+
+    #[test]
+    fn a_leap_second_is_one_that_both_indexes_can_read() {
+        let leap = "2016-12-31T23:59:60.5Z".parse().unwrap();
+        assert_eq!(index_time(leap).to_rfc3339(), "2017-01-01T00:00:00.500+00:00");
     }
 
     #[test]

@@ -176,11 +176,20 @@ impl Cache {
         let asked_at = self.now();
         let mut found: HashMap<String, ApiKey> =
             self.read(&digests).await?.into_iter().map(|key| (key.key_hash.clone(), key)).collect();
+        let mut last_words = Vec::new();
         for (digest, before) in known {
             let verdict = judge(found.remove(&hex_digest(&digest)));
             self.remember(digest, &verdict, asked_at, Some(&before));
+            // It is forgotten here: that it was used just before it was revoked is worth knowing.
+            if matches!(verdict, Verdict::Refused(_)) && before.used.swap(false, Ordering::Relaxed) {
+                last_words.push(before.principal.key_id.clone());
+            }
         }
-        Ok(())
+        if last_words.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&str> = last_words.iter().map(String::as_str).collect();
+        self.bounded(async |connection| touch(connection, &ids).await).await
     }
 
     /// Notes in the database which keys were used since the last time.

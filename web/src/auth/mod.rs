@@ -49,6 +49,13 @@ impl Keys {
         Self { cache }
     }
 
+    /// Notes which keys were used since that was last noted: for the end, when the task in the background will not any more.
+    pub async fn note_used(&self) {
+        if let Err(error) = self.cache.note_used().await {
+            tracing::warn!(%error, "when API keys were last used could not be noted");
+        }
+    }
+
     /// The principal whose key the request carries, if that key may do `scope`.
     ///
     /// # Errors

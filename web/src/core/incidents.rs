@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 use schema::freshness::complete_until;
-use schema::incidents::{self, IncidentRow, Kept, Place};
+use schema::incidents::{self, IncidentRow, Kept, Minute, Place};
 use schema::keys::Scope;
 
 /// Incidents of the key's project, the most recent first unless told otherwise.
@@ -114,11 +114,12 @@ async fn load(
             let complete_until = complete_until(connection).await?;
             let Some(row) = incidents::find(connection, project_id, id).await? else { return Ok(None) };
             let summary = schema::ai::summary_version(connection, &row.id).await?;
-            let tag = entity_tag(&row, summary.as_deref());
+            let deploys = incidents::deploys_nearby(connection, &row).await?;
+            let tag = entity_tag(&row, summary.as_deref(), &deploys);
             if names(known, &tag) {
                 return Ok(Some((tag, None)));
             }
-            let kept = incidents::kept(connection, &row).await?;
+            let kept = incidents::kept_beside(connection, &row, deploys).await?;
             QueryResult::Ok(Some((tag, Some((row, kept, complete_until)))))
         })
         .await
@@ -146,11 +147,11 @@ fn shape(row: IncidentRow, kept: Kept, complete_until: Option<DateTime<Utc>>) ->
     })
 }
 
-/// Names the state of the incident's row and of its summary. Weak, because the same state may come with other words around it:
+/// Names the state of the incident's row, of its summary and of the deploys around it. Weak, because the same state may come with other words around it:
 /// `complete_until` goes on while the incident stands still.
-fn entity_tag(row: &IncidentRow, summary: Option<&str>) -> EntityTag {
+fn entity_tag(row: &IncidentRow, summary: Option<&str>, deploys: &[Minute]) -> EntityTag {
     let (through, events) = (row.applied_through, row.event_count);
-    let state = format!("{} {through} {} {events} {} {summary:?}", row.id, row.status, row.version);
+    let state = format!("{} {through} {} {events} {} {summary:?} {deploys:?}", row.id, row.status, row.version);
     EntityTag::new_weak(blake3::hash(state.as_bytes()).to_hex().chars().take(32).collect())
 }
 

@@ -88,7 +88,8 @@ pub struct IncidentList {
     pub incidents: Vec<Incident>,
     /// Where they stand.
     pub pagination: Pagination,
-    /// Events received until then are all counted here; null before the first one.
+    /// Every event that was answered with 202 before this moment is counted here; null while that is not known of every
+    /// partition of the log.
     pub complete_until: Option<DateTime<Utc>>,
 }
 
@@ -109,7 +110,8 @@ pub struct IncidentDetail {
     pub deploys_nearby: Vec<MinuteCount>,
     /// Path of this API where all of its events are searched.
     pub search: String,
-    /// Events received until then are all counted here; null before the first one.
+    /// Every event that was answered with 202 before this moment is counted here; null while that is not known of every
+    /// partition of the log.
     pub complete_until: Option<DateTime<Utc>>,
 }
 

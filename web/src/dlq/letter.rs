@@ -70,7 +70,7 @@ pub struct Letter {
     pub place: Place,
     /// Where it came from.
     pub origin: Origin,
-    /// `decode`, `incident`, `project`, `quarantine` or `index`.
+    /// `decode`, `incident`, `project`, `quarantine`, `flush` or `index`.
     pub stage: String,
     /// Why it is here.
     pub reason: String,
@@ -84,6 +84,8 @@ pub struct Letter {
     pub written_at: Option<DateTime<Utc>>,
     /// Whether it has been put back into the log since.
     pub is_retried: bool,
+    /// Whether it holds the record's value; one that is too large for this topic stands at its origin only.
+    pub is_whole: bool,
     /// The trace that it belongs to, as W3C `traceparent`.
     pub traceparent: Option<String>,
 }
@@ -122,6 +124,7 @@ pub fn read(message: &impl Message) -> Option<Entry> {
         key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
         written_at: message.timestamp().to_millis().and_then(DateTime::from_timestamp_millis),
         is_retried: false,
+        is_whole: message.payload().is_some(),
         traceparent: text(names::TRACEPARENT_HEADER).filter(|text| text.parse::<TraceParent>().is_ok()),
     }))
 }

@@ -209,6 +209,11 @@ fn choose(
         let Some(letter) = letters.into_iter().find(|letter| letter.place == place) else {
             bail!("there is no dead letter at {place}; of copies only the first is listed");
         };
+        ensure!(
+            letter.is_whole,
+            "the letter at {place} holds no value, which was too large for it; the record stands at {} only",
+            letter.origin
+        );
         ensure!(force || !letter.is_retried, "the letter at {place} has been put back already; --force does it again");
         ensure!(
             force || letter.stage != COUNTED_STAGE,
@@ -222,9 +227,15 @@ fn choose(
         return Ok(HashMap::from([(place, letter)]));
     }
     let may_go = |letter: &Letter| force || (!letter.is_retried && letter.stage != COUNTED_STAGE);
-    let wanted: Vec<Letter> = letters.into_iter().filter(|letter| which.takes(letter) && may_go(letter)).collect();
+    let (wanted, hollow): (Vec<_>, Vec<_>) = letters
+        .into_iter()
+        .filter(|letter| which.takes(letter) && may_go(letter))
+        .partition(|letter: &Letter| letter.is_whole);
+    if !hollow.is_empty() {
+        writeln!(out, "{} letters hold no value, which was too large for them, and stay", hollow.len())?;
+    }
     let (chosen, tired): (Vec<_>, Vec<_>) =
-        wanted.into_iter().partition(|letter| force || letter.retries < MOST_RETRIES);
+        wanted.into_iter().partition(|letter: &Letter| force || letter.retries < MOST_RETRIES);
     if !tired.is_empty() {
         writeln!(
             out,

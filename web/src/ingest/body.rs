@@ -14,6 +14,9 @@ use std::pin::pin;
 use std::task::Poll;
 use tokio::time::timeout;
 
+/// A body of this size is prepared on the worker's own thread: that is done before a hand-over would be.
+pub(super) const SMALL_BYTES: usize = 64 * 1_024;
+
 /// Largest window of a zstd stream, as a power of two: what RFC 8878 asks every decoder to support.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
@@ -64,15 +67,25 @@ pub(super) fn encoding_of(request: &HttpRequest) -> Result<Encoding, Problem> {
     }
 }
 
+/// Bytes that a body may have if it is not small: those that are announced, else as many as are allowed.
+///
+/// # Errors
+/// 413 if more are announced than [`BODY_BYTES`].
+pub(super) fn large_body(request: &HttpRequest) -> Result<Option<usize>, Problem> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match announced.map(usize::try_from) {
+        Some(Ok(length)) if length <= SMALL_BYTES => Ok(None),
+        Some(Ok(length)) if length <= BODY_BYTES => Ok(Some(length)),
+        Some(_) => Err(too_large()),
+        None => Ok(Some(BODY_BYTES)),
+    }
+}
+
 /// The body as it came.
 ///
 /// # Errors
 /// 413 beyond [`BODY_BYTES`], 408 if it takes longer than [`BODY_WITHIN`], 400 if it breaks off.
-pub(super) async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Bytes, Problem> {
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > BODY_BYTES)) {
-        return Err(too_large());
-    }
+pub(super) async fn read(payload: web::Payload) -> Result<Bytes, Problem> {
     let mut body = pin!(collect(payload));
     // Most bodies are there with their head: those need no clock.
     if let Poll::Ready(body) = futures_util::poll!(body.as_mut()) {

@@ -2,7 +2,7 @@
 
 use super::IngestState;
 use super::answer::{Accepted, BatchAccepted, BatchBody, EventBody, Refusals};
-use super::body::{Encoding, decompress, encoding_of, form_of, read};
+use super::body::{Encoding, SMALL_BYTES, decompress, encoding_of, form_of, large_body, read};
 use super::clock::received_now;
 use super::event::Intake;
 use super::prepare::{Prepared, prepare};
@@ -17,8 +17,6 @@ use bytes::Bytes;
 use schema::keys::Scope;
 use std::sync::Arc;
 
-/// A body of this size is prepared on the worker's own thread: that is done before a hand-over would be.
-const SMALL_BYTES: usize = 64 * 1_024;
 /// Seconds after which a client may send again when the log does not take its events.
 const COME_BACK: u64 = 2;
 
@@ -101,7 +99,11 @@ async fn take_in(
     form: Form,
 ) -> Result<Prepared, Problem> {
     let encoding = encoding_of(request)?;
-    let body = read(request, payload).await?;
+    let _room = match large_body(request)? {
+        Some(bytes) => Some(Box::pin(state.room_for(bytes)).await?),
+        None => None,
+    };
+    let body = read(payload).await?;
     if encoding == Encoding::Identity && body.len() <= SMALL_BYTES {
         prepare(&body, form, Intake { principal, received_at: received_now() })
     } else {
@@ -150,8 +152,10 @@ async fn prepare_elsewhere(
     encoding: Encoding,
     form: Form,
 ) -> Result<Prepared, Problem> {
-    let _permit = state.large.acquire().await.map_err(Problem::internal)?;
+    let permit = Arc::clone(&state.large).acquire_owned().await.map_err(Problem::internal)?;
     web::block(move || {
+        // Held until this is done, even if the client has hung up.
+        let _permit = permit;
         let intake = Intake { principal: &principal, received_at: received_now() };
         match encoding {
             Encoding::Identity => prepare(&body, form, intake),

@@ -21,6 +21,7 @@ mod split;
 mod trace;
 
 use crate::auth::Keys;
+use crate::error::Problem;
 use crate::metrics::events_accepted;
 use crate::producer::LogWriter;
 use accepted::Accepted;
@@ -30,12 +31,21 @@ use schema::instrument::Counter;
 use serde::Deserialize;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use utoipa::OpenApi;
 
 /// Large requests that are prepared at once, on threads of their own. More would not be faster on most machines,
 /// and each may need some MiB.
 const LARGE_AT_ONCE: usize = 4;
+
+/// KiB of large bodies that are held at once, so that many at a time cannot take all memory.
+const ROOM_KIB: usize = 128 * 1_024;
+/// A large body waits so long for others to be done.
+const ROOM_WITHIN: Duration = Duration::from_secs(5);
+/// Seconds after which the client of a large body that found no room may come again.
+const ROOM_AGAIN: u64 = 5;
 
 /// The section of the environment that sets the door up; with envy's prefix `SIGNALS_`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -53,6 +63,7 @@ pub struct IngestState {
     accepted: Accepted,
     rate: Option<EventRate>,
     large: Arc<Semaphore>,
+    room: Arc<Semaphore>,
     acknowledged: Counter,
 }
 
@@ -61,7 +72,20 @@ impl IngestState {
     pub fn new(keys: Keys, log: LogWriter, accepted: Accepted, config: &IngestConfig) -> Self {
         let rate = config.ingest_rate.map(EventRate::per_second);
         let large = Arc::new(Semaphore::new(LARGE_AT_ONCE));
-        Self { keys, log, accepted, rate, large, acknowledged: events_accepted() }
+        let room = Arc::new(Semaphore::new(ROOM_KIB));
+        Self { keys, log, accepted, rate, large, room, acknowledged: events_accepted() }
+    }
+
+    /// Room for a body of so many bytes, as long as the value lives.
+    ///
+    /// # Errors
+    /// 503 `busy` if there is none within [`ROOM_WITHIN`].
+    async fn room_for(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Problem> {
+        let kib = u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX);
+        match timeout(ROOM_WITHIN, self.room.acquire_many(kib)).await {
+            Ok(room) => room.map_err(Problem::internal),
+            Err(_) => Err(Problem::unavailable("busy", "too many large bodies are being taken in", ROOM_AGAIN)),
+        }
     }
 }
 

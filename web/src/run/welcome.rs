@@ -12,7 +12,7 @@ pub(super) fn welcome(running: &Running, stack: &Stack, key: &str, config: &Sign
     writeln!(text, "  events in  {ingest}/v1/events")?;
     writeln!(text, "  incidents  {core}/v1/incidents   (all of it: {core}/openapi.json)")?;
     writeln!(text, "  engine     {core}/v1/supervision   (or `signals top --url {core}`)")?;
-    let kept = match config.seed_api_key {
+    let kept = match config.named_key() {
         Some(_) => "SIGNALS_SEED_API_KEY".to_owned(),
         None => config.data_dir.join("demo-api-key").display().to_string(),
     };

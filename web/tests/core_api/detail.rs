@@ -115,7 +115,7 @@ async fn deploys_are_near_for_half_an_hour_in_the_same_environment() {
 }
 
 #[actix_web::test]
-async fn an_etag_changes_with_the_incident_and_with_its_summary_only() {
+async fn an_etag_changes_with_the_incident_its_summary_and_the_deploys_around_it_only() {
     let rig = Rig::new().await;
     let mut filler = rig.filler().await;
     filler.flush(vec![incident(1), incident(2)]).await;
@@ -147,6 +147,14 @@ async fn an_etag_changes_with_the_incident_and_with_its_summary_only() {
         rig.summarize(&incident(1).id, &json!({"title": words})).await;
         let written = ask(&known).await;
         assert_eq!((written.status, &written.body["ai_summary"]["title"]), (200, &json!(words)));
+    }
+    for deploys in [1, 2] {
+        let known = tag(&rig.get(&uri(1)).await);
+        filler
+            .flush_with(Vec::new(), |batch| batch.buckets = vec![bucket("events.deploy", incident(1).first_seen, 1)])
+            .await;
+        let deployed = ask(&known).await;
+        assert_eq!((deployed.status, &deployed.body["deploys_nearby"][0]["value"]), (200, &json!(deploys)));
     }
 }
 

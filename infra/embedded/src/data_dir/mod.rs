@@ -55,16 +55,24 @@ impl std::fmt::Display for Holder {
     }
 }
 
+/// Creates the folder if it is missing, without holding it.
+///
+/// A new folder is closed to others. As root it can still be passed through by name, because PostgreSQL, which never
+/// runs as root, must reach its part; everything in it has its own mode.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn make(path: &Path) -> Result<(), FileError> {
+    create_folder(path, if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 })
+}
+
 impl DataDir {
-    /// Creates the folder if it is missing, and locks it.
-    ///
-    /// A new folder is closed to others. As root it can still be passed through by name, because PostgreSQL, which
-    /// never runs as root, must reach its part; everything in it has its own mode.
+    /// Creates the folder as [`make`] does if it is missing, and locks it.
     ///
     /// # Errors
     /// [`DataDirError::InUse`] while another process holds the folder; [`DataDirError::File`] if it cannot be made.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
-        create_folder(path, if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 })?;
+        make(path)?;
         let path = fs::canonicalize(path).at("find", path)?;
         let lock = Lock::take(&path.join("lock"))
             .at("lock", &path)?

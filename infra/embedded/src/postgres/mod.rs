@@ -126,14 +126,6 @@ pub enum PostgresError {
         /// The log's last lines.
         tail: String,
     },
-    /// The server did not become ready in time.
-    #[error("PostgreSQL was not ready in {seconds} s; see {log}", log = .log.display())]
-    NotReady {
-        /// How long it had.
-        seconds: u64,
-        /// Its log file.
-        log: PathBuf,
-    },
     /// An earlier server of the same folder does not end.
     #[error("an earlier PostgreSQL of this folder (pid {0}) does not end; end it and start again")]
     Orphan(i32),

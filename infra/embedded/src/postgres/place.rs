@@ -23,7 +23,8 @@ pub(super) async fn choose(
     let folder = current(data_dir)?;
     create_folder(&folder, MODE)?;
     let Err(refusal) = account.reach(&folder).await else { return Ok(folder) };
-    if folder != default(data_dir) {
+    // A cluster that is there already is not given up for an empty one because its folder cannot be reached today.
+    if folder != default(data_dir) || folder.join("data").exists() {
         return Err(refusal);
     }
     let refuge = config.refuge_dir.join(format!("postgres-{}", data_dir.identity().simple()));
@@ -34,8 +35,8 @@ pub(super) async fn choose(
     if !reached {
         return Err(refusal);
     }
-    crate::secret::write(&note(data_dir), &refuge.to_string_lossy())?;
     fs::remove_dir(&folder).at("remove", &folder)?;
+    crate::secret::write(&note(data_dir), &refuge.to_string_lossy())?;
     tracing::warn!(reason = %refusal, folder = %refuge.display(), "the database is kept outside of the data folder");
     Ok(refuge)
 }
@@ -80,5 +81,25 @@ mod tests {
         assert_eq!(chosen.starts_with(&config.refuge_dir), account != Account::Own);
         fs::set_permissions(&closed, Permissions::from_mode(0o711)).unwrap();
         assert_eq!(choose(&data_dir, &config, &account).await.unwrap(), chosen, "the choice stays");
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_cannot_be_reached_any_more_is_not_replaced_by_an_empty_one() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::set_permissions(parent.path(), Permissions::from_mode(0o711)).unwrap();
+        let data_dir = DataDir::open(&parent.path().join("open/data")).unwrap();
+        let config = PostgresConfig { refuge_dir: parent.path().join("refuge"), ..PostgresConfig::default() };
+        let account = Account::choose(Path::new("/nowhere")).await.unwrap();
+        let chosen = choose(&data_dir, &config, &account).await.unwrap();
+        assert_eq!(chosen, default(&data_dir));
+        fs::create_dir(chosen.join("data")).unwrap();
+        let open = parent.path().join("open");
+        fs::set_permissions(&open, Permissions::from_mode(0o700)).unwrap();
+        let again = choose(&data_dir, &config, &account).await;
+        // Only root has another account that can be shut out.
+        assert_eq!(again.is_err(), account != Account::Own, "{again:?}");
+        assert!(!note(&data_dir).exists());
+        fs::set_permissions(&open, Permissions::from_mode(0o711)).unwrap();
+        assert_eq!(choose(&data_dir, &config, &account).await.unwrap(), chosen);
     }
 }

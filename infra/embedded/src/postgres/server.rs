@@ -5,9 +5,10 @@ use super::cluster::Cluster;
 use super::postmaster::{self, Postmaster};
 use crate::file::{AtFile, FileError};
 use rustix::process::Signal;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -38,8 +39,9 @@ const SETTINGS: &[&str] = &[
     "jit=off",
 ];
 
-/// How long a start may take; recovery from a crash is part of it.
-const START: Duration = Duration::from_secs(60);
+/// A start that takes so long is told, each time anew. It is never cut short: recovery from a crash is part of it, and one
+/// that is stopped half-way begins from its start again.
+const LONG_START: Duration = Duration::from_secs(30);
 /// How long a server that ends at once is tried again: its port was taken, or the processes of a killed server still
 /// hold its memory.
 const RETRY: Duration = Duration::from_secs(5);
@@ -98,18 +100,23 @@ impl Server {
 
     /// `None` once it is ready; its status if it ended instead.
     async fn ready(&mut self, cluster: &Cluster) -> Result<Option<ExitStatus>, PostgresError> {
-        let (data, deadline) = (cluster.data(), Instant::now() + START);
+        let (data, began) = (cluster.data(), Instant::now());
         let own = self.child.id().and_then(|pid| i32::try_from(pid).ok());
-        while Instant::now() < deadline {
+        let mut told = began;
+        loop {
             if Postmaster::read(&data).is_some_and(|server| server.ready && Some(server.pid) == own) {
                 return Ok(None);
             }
             if let Some(status) = self.child.try_wait().map_err(|source| cluster.cannot_run("postgres", source))? {
                 return Ok(Some(status));
             }
+            if told.elapsed() >= LONG_START {
+                let (seconds, log) = (began.elapsed().as_secs(), log_path(cluster));
+                tracing::warn!(seconds, log = %log.display(), "PostgreSQL is not ready yet; it may be recovering");
+                told = Instant::now();
+            }
             sleep(PAUSE).await;
         }
-        Err(PostgresError::NotReady { seconds: START.as_secs(), log: log_path(cluster) })
     }
 
     /// Completes when the server has ended, whoever ended it.
@@ -192,7 +199,10 @@ fn open_log(cluster: &Cluster) -> Result<File, FileError> {
     if fs::metadata(&path).is_ok_and(|log| log.len() > LONGEST_LOG) {
         fs::rename(&path, path.with_extension("log.old")).at("rename", &path)?;
     }
-    File::options().create(true).append(true).open(&path).at("open", &path)
+    // It quotes statements that fail, and with them events.
+    let log = File::options().create(true).append(true).mode(0o600).open(&path).at("open", &path)?;
+    log.set_permissions(Permissions::from_mode(0o600)).at("close to others", &path)?;
+    Ok(log)
 }
 
 fn last_lines(log: &Path) -> String {

@@ -11,6 +11,16 @@ use serde_json::value::RawValue;
 /// 32,766 bytes, and the term of an attribute is its path and its value.
 const INDEXED_ATTRIBUTES: usize = 30_000;
 
+/// What the server answers with a 400 though no event is to blame: the limit of shards of the cluster; an index of that day
+/// that somebody closed; a name that somebody took, of an index or of the alias.
+const MENDABLE: [&str; 5] = [
+    "validation_exception",
+    "index_closed_exception",
+    "invalid_alias_name_exception",
+    "invalid_index_name_exception",
+    "resource_already_exists_exception",
+];
+
 #[derive(Serialize)]
 struct Action<'a> {
     create: Place<'a>,
@@ -89,7 +99,11 @@ pub(super) fn lines(prefix: &str, events: &[IndexedEvent]) -> serde_json::Result
         let index = index_of(prefix, event.received_at);
         serde_json::to_writer(&mut lines, &Action { create: Place { _index: &index, _id: &id } })?;
         lines.push(b'\n');
+        let start = lines.len();
         serde_json::to_writer(&mut lines, &Document::of(event, &id))?;
+        // Attributes and payload stand as the client wrote them, line breaks included: each would end the document, and what
+        // follows would be read as an action of ours. Within texts JSON has none.
+        lines.iter_mut().skip(start).filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
         lines.push(b'\n');
     }
     Ok(lines)
@@ -126,8 +140,7 @@ fn outcome(created: Created) -> ItemOutcome {
     match created.status {
         200..=299 => ItemOutcome::Stored,
         409 => ItemOutcome::AlreadyThere,
-        // The limit of shards of a cluster is reported so.
-        400 if reason.kind == "validation_exception" => ItemOutcome::Retry(reason.words()),
+        400 if MENDABLE.contains(&reason.kind.as_str()) => ItemOutcome::Retry(reason.words()),
         400 | 413 => ItemOutcome::Refused(reason.words()),
         status => ItemOutcome::Retry(format!("{status}: {}", reason.words())),
     }
@@ -149,6 +162,8 @@ mod tests {
             (409, "version_conflict_engine_exception", ItemOutcome::AlreadyThere),
             (400, "mapper_parsing_exception", ItemOutcome::Refused("mapper_parsing_exception: r".into())),
             (400, "validation_exception", ItemOutcome::Retry("validation_exception: r".into())),
+            (400, "index_closed_exception", ItemOutcome::Retry("index_closed_exception: r".into())),
+            (400, "invalid_alias_name_exception", ItemOutcome::Retry("invalid_alias_name_exception: r".into())),
             (429, "rejected_execution_exception", ItemOutcome::Retry("429: rejected_execution_exception: r".into())),
             (503, "unavailable_shards_exception", ItemOutcome::Retry("503: unavailable_shards_exception: r".into())),
             (403, "cluster_block_exception", ItemOutcome::Retry("403: cluster_block_exception: r".into())),

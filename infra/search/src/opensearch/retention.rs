@@ -22,14 +22,16 @@ struct Found {
     policy: Value,
 }
 
-/// Deletes an index so many days after it was made, and takes in every index of ours from then on.
+/// Deletes an index so many days after its day, and takes in every index of ours from then on.
 fn policy(prefix: &str, days: u32) -> Value {
+    // An index is made with its day's first event, and its last event comes up to a day later.
+    let age = days.saturating_add(1);
     json!({"policy": {
         "description": format!("Deletes Signals' events after {days} days."),
         "default_state": "kept",
         "states": [
             {"name": "kept", "actions": [], "transitions": [
-                {"state_name": "deleted", "conditions": {"min_index_age": format!("{days}d")}},
+                {"state_name": "deleted", "conditions": {"min_index_age": format!("{age}d")}},
             ]},
             {"name": "deleted", "actions": [{"delete": {}}], "transitions": []},
         ],

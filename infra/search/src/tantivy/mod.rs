@@ -19,7 +19,9 @@ use layout::DocumentId;
 use question::Question;
 use schema::search::{IndexedEvent, ItemOutcome, SearchAnswer, SearchError, SearchIndex, SearchRequest, SortKey};
 use shelf::Shelf;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,6 +51,12 @@ struct Inner {
     _lock: File,
 }
 
+/// Events are their tenants' own: the folder lets in nobody but its owner.
+fn closed_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
 impl std::fmt::Debug for Tantivy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tantivy").field("within", &self.within).finish_non_exhaustive()
@@ -62,7 +70,7 @@ impl Tantivy {
     /// `Unavailable` if the folder cannot be read or written, or another process has it open.
     pub fn open(folder: &Path) -> Result<Self, SearchError> {
         let unavailable = |error: String| SearchError::Unavailable(format!("{}: {error}", folder.display()));
-        fs::create_dir_all(folder).map_err(|error| unavailable(error.to_string()))?;
+        closed_folder(folder).map_err(|error| unavailable(error.to_string()))?;
         let lock = File::create(folder.join(".lock")).map_err(|error| unavailable(error.to_string()))?;
         lock.try_lock().map_err(|error| unavailable(format!("it is in use by another process ({error})")))?;
         let shelf = Shelf::open(folder).map_err(|error| unavailable(error.to_string()))?;
@@ -157,16 +165,21 @@ impl Inner {
         self.writers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest day that holds it wins.
+    /// The newest day that holds it wins. One that no day holds may lie in a day that cannot be read: then nobody knows.
     fn find(&self, id: DocumentId) -> Result<Option<IndexedEvent>, Trouble> {
-        for day in self.shelf.days().0 {
+        let (days, damaged) = self.shelf.days();
+        let mut unread = damaged.first().map(|date| Trouble::Unusable(format!("the day {date} is damaged")));
+        for day in days {
             match guarded(|| day.find(&self.shelf.layout, id)) {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),
-                Err(error) => tell(day.date, &error),
+                Err(error) => {
+                    tell(day.date, &error);
+                    unread = Some(error);
+                }
             }
         }
-        Ok(None)
+        unread.map_or(Ok(None), Err)
     }
 
     fn search(&self, request: &SearchRequest, deadline: Instant) -> Result<SearchAnswer, Trouble> {
@@ -186,9 +199,21 @@ impl Inner {
             }
             searchers.push(searcher);
         }
-        let hits = tally.page(question.skip).into_iter().map(|found| self.hit(&searchers, found));
+        let mut hits = Vec::new();
+        for found in tally.page(question.skip) {
+            match guarded(|| self.hit(&searchers, found)) {
+                Ok(hit) => hits.push(hit),
+                Err(error) => {
+                    let Some(day) = days.get(found.day) else { return Err(error) };
+                    tell(day.date, &error);
+                    missing_days.push(day.date);
+                }
+            }
+        }
+        missing_days.sort_unstable();
+        missing_days.dedup();
         Ok(SearchAnswer {
-            hits: hits.collect::<Result<_, _>>()?,
+            hits,
             total: tally.total,
             facets: tally.facets(&question),
             histogram: tally.histogram(question.interval),

@@ -3,9 +3,10 @@
 
 use super::layout::{DocumentId, ID_HIGH, ID_LOW, OCCURRED_AT};
 use super::question::Question;
-use super::tally::{Found, Rank, Tally};
+use super::tally::{Found, MOST_VALUES, Rank, Tally, add_values};
 use super::trouble::Trouble;
 use schema::search::Facet;
+use std::cmp::Reverse;
 use tantivy::columnar::{Column, StrColumn};
 use tantivy::query::{EnableScoring, Scorer, Weight};
 use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DocAddress, DocId, DocSet, Searcher, SegmentReader};
@@ -133,18 +134,27 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// Turns the counts by number into counts by text.
+    /// Turns the counts by number into counts by text, those of the most frequent values.
     fn settle(self, tally: &mut Tally) -> Result<(), Trouble> {
         for facet in self.facets {
             let Some(column) = &facet.column else { continue };
             let Some(known) = tally.facets.get_mut(facet.facet) else { continue };
-            let mut text = String::new();
-            for (value, count) in (0_u64..).zip(&facet.counts).filter(|(_, count)| **count > 0) {
-                text.clear();
+            let mut counted: Vec<(u64, u64)> = (0_u64..).zip(facet.counts).filter(|(_, count)| *count > 0).collect();
+            if counted.len() > MOST_VALUES {
+                counted.select_nth_unstable_by_key(MOST_VALUES, |(value, count)| (Reverse(*count), *value));
+                counted.truncate(MOST_VALUES);
+            }
+            let mut values = Vec::with_capacity(counted.len());
+            for (place, (value, count)) in counted.into_iter().enumerate() {
+                if place.is_multiple_of(BLOCK) {
+                    self.question.in_time()?;
+                }
+                let mut text = String::new();
                 if column.ord_to_str(value, &mut text)? {
-                    *known.entry(text.clone()).or_default() += count;
+                    values.push((text, count));
                 }
             }
+            add_values(known, values);
         }
         Ok(())
     }

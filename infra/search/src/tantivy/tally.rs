@@ -116,9 +116,7 @@ impl Tally {
             self.span = Some((old.min(oldest), new.max(newest)));
         }
         for (known, more) in self.facets.iter_mut().zip(other.facets) {
-            for (value, count) in more {
-                *known.entry(value).or_default() += count;
-            }
+            add_values(known, more);
         }
         for (bar, count) in other.bars {
             *self.bars.entry(bar).or_default() += count;
@@ -152,6 +150,20 @@ impl Tally {
     /// The page's hits, in order.
     pub(super) fn page(&mut self, skip: usize) -> Vec<Found> {
         std::mem::take(&mut self.first.heap).into_sorted_vec().into_iter().skip(skip).collect()
+    }
+}
+
+/// Different values of a facet that a search keeps in memory while it adds up. Where there are more, those that are rare so far
+/// are given up, as OpenSearch does it: the counts of the frequent ones stay right, or nearly.
+pub(super) const MOST_VALUES: usize = 20_000;
+
+/// Adds counts up, and gives the rare ones up if they become too many.
+pub(super) fn add_values(known: &mut HashMap<String, u64>, more: impl IntoIterator<Item = (String, u64)>) {
+    for (value, count) in more {
+        *known.entry(value).or_default() += count;
+    }
+    if known.len() > 2 * MOST_VALUES {
+        *known = most_frequent(std::mem::take(known), MOST_VALUES).into_iter().map(|of| (of.value, of.count)).collect();
     }
 }
 

@@ -7,6 +7,7 @@ use super::trouble::{Trouble, guarded};
 use chrono::NaiveDate;
 use schema::search::{IndexedEvent, ItemOutcome};
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
 use std::sync::Arc;
 use tantivy::IndexWriter;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
@@ -67,13 +68,19 @@ impl Writers {
         events: &[(usize, &IndexedEvent)],
     ) -> Result<Vec<ItemOutcome>, Trouble> {
         let day = shelf.for_writing(date)?;
-        // Everything committed is visible to this: each commit below is followed by a reload.
+        // A commit whose reload failed closed its writer: what it holds must be known before anything is added.
+        if !self.open.iter().any(|(open, _)| Arc::ptr_eq(open, &day)) {
+            day.reload()?;
+        }
+        // So everything committed is visible to this: each commit below is followed by a reload.
         let searcher = day.searcher();
         let known = Ids::of(&searcher, &shelf.layout)?;
         let writer = self.writer(&day)?;
         let outcomes = add(writer, &shelf.layout, &known, events)?;
         if outcomes.contains(&ItemOutcome::Stored) {
             writer.commit()?;
+            // The commit's last step renames a file: only now is that on disk, too.
+            File::open(&day.folder)?.sync_all()?;
             day.reload()?;
         }
         if day.searcher().segment_readers().len() > MOST_SEGMENTS {

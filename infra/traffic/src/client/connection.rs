@@ -52,6 +52,9 @@ impl<I: Iterator<Item = Outgoing>> Shared<I> {
             let Some(batch) = next else { return share };
             let position = batch.position;
             let origin = self.pace.wait(batch.due).await;
+            if self.source.lock().await.take_back(&batch) {
+                return share;
+            }
             self.window.enter(position).await;
             let stop = self.deliver(batch, origin, &mut share).await;
             self.window.leave(position);

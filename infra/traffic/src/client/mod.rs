@@ -174,7 +174,7 @@ where
     delivery.report.elapsed = start.elapsed();
     let mut source = shared.source.lock().await;
     delivery.report.stopped = source.stopped();
-    delivery.report.unsent = source.count_rest();
+    (delivery.report.unsent, delivery.report.more_unsent) = source.count_rest();
     Ok(delivery)
 }
 

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// A batch ends before it grows beyond this; ingest takes 4 MiB a request.
 const BATCH_BYTES: usize = 3 * 1024 * 1024;
 
+/// Events that are made at the end only to be counted.
+const MOST_COUNTED: usize = 100_000;
+
 /// The events of one request.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -27,11 +30,13 @@ pub(super) struct Source<I> {
     held: Option<Outgoing>,
     position: u64,
     stopped: Option<String>,
+    /// Events of batches that were taken back.
+    unsent: u64,
 }
 
 impl<I: Iterator<Item = Outgoing>> Source<I> {
     pub(super) fn new(events: I, batch: usize) -> Self {
-        Self { events: events.fuse(), batch, held: None, position: 0, stopped: None }
+        Self { events: events.fuse(), batch, held: None, position: 0, stopped: None, unsent: 0 }
     }
 
     /// The next events, or `None` at the end or after [`Source::stop`].
@@ -61,15 +66,25 @@ impl<I: Iterator<Item = Outgoing>> Source<I> {
         self.stopped.get_or_insert(reason);
     }
 
+    /// After a stop, takes a batch back that was not sent yet.
+    pub(super) fn take_back(&mut self, batch: &Batch) -> bool {
+        if self.stopped.is_some() {
+            self.unsent = self.unsent.saturating_add(wide(batch.events.len()));
+        }
+        self.stopped.is_some()
+    }
+
     /// Why the sending ended before its time, if it did.
     pub(super) fn stopped(&self) -> Option<String> {
         self.stopped.clone()
     }
 
-    /// Takes all events that are left and says how many there were.
-    pub(super) fn count_rest(&mut self) -> u64 {
+    /// Takes the events that are left and says how many were not sent. Making an event takes time: there may be more
+    /// than that, and then the flag says so.
+    pub(super) fn count_rest(&mut self) -> (u64, bool) {
         let held = u64::from(self.held.take().is_some());
-        self.events.by_ref().fold(held, |count, _| count.saturating_add(1))
+        let rest = wide(self.events.by_ref().take(MOST_COUNTED).count());
+        (self.unsent.saturating_add(held).saturating_add(rest), rest == wide(MOST_COUNTED))
     }
 }
 
@@ -113,6 +128,16 @@ mod tests {
         source.stop("first".into());
         source.stop("second".into());
         assert!(source.next_batch().is_none());
-        assert_eq!((source.stopped().as_deref(), source.count_rest()), (Some("first"), 2));
+        assert_eq!((source.stopped().as_deref(), source.count_rest()), (Some("first"), (2, false)));
+    }
+
+    #[test]
+    fn a_batch_that_waits_for_its_time_is_taken_back_after_a_stop() {
+        let mut source = Source::new(events(5, 10), 2);
+        let (first, second) = (source.next_batch().expect("a batch"), source.next_batch().expect("another"));
+        assert!(!source.take_back(&first));
+        source.stop("refused".into());
+        assert!(source.take_back(&second));
+        assert_eq!(source.count_rest(), (3, false));
     }
 }
