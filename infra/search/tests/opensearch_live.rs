@@ -65,6 +65,26 @@ async fn odd_attributes_and_payloads_come_back_as_they_were() {
     room.end().await;
 }
 
+/// The bulk form is made of lines: what a client wrote over many of them must not become a line of its own.
+#[tokio::test]
+async fn line_breaks_of_a_client_are_no_actions_of_ours() {
+    let room = Room::new();
+    let victim = event("victim", "2026-11-24T05:00:00Z");
+    assert_eq!(room.index.store(std::slice::from_ref(&victim)).await.unwrap(), [ItemOutcome::Stored]);
+    let index = format!("{}-2026.11.24", room.prefix);
+    let mut evil = event("evil", "2026-11-24T05:00:00Z");
+    evil.attributes = raw("{\n  \"route\": \"/a\"\n}");
+    evil.payload = raw(&format!(r#"{{"a":{0}{{"delete":{{"_index":"{index}","_id":"{1}"}}}}{0}}}"#, '\n', victim.id()));
+    let batch = [evil, event("after", "2026-11-24T05:00:00Z")];
+    assert_eq!(room.index.store(&batch).await.unwrap(), [ItemOutcome::Stored, ItemOutcome::Stored]);
+    room.index.refresh().await.unwrap();
+    for event in [&victim, &batch[0], &batch[1]] {
+        let found = room.index.event(&["project".into()], &event.id()).await.unwrap().unwrap();
+        assert_eq!(found.payload.get(), event.payload.get().replace('\n', " "));
+    }
+    room.end().await;
+}
+
 #[tokio::test]
 async fn what_the_server_cannot_take_is_refused_alone() {
     let room = Room::new();

@@ -6,6 +6,7 @@ use crate::fingerprint::{lower_hex, template_route};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Characters of a route, an error code, a release and an environment that the index keeps, and that a filter compares. The
 /// attributes keep the whole text.
@@ -33,6 +34,15 @@ pub fn keyword(text: &str) -> String {
 /// A time as the index keeps it: whole microseconds, the rest cut off; a leap second is the one after it.
 pub fn index_time(at: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
+}
+
+/// JSON without line breaks, which mean nothing between its parts and cannot stand within a text: what is sent to an index may
+/// be a line.
+fn one_line(json: &RawValue) -> Box<RawValue> {
+    if !json.get().contains('\n') {
+        return json.to_owned();
+    }
+    RawValue::from_string(json.get().replace('\n', " ")).unwrap_or_else(|_| json.to_owned())
 }
 
 /// What can be filtered by of `attributes`.
@@ -72,8 +82,8 @@ impl From<&Envelope<'_>> for IndexedEvent {
             route: route.filter(|route| !route.is_empty()),
             error_code: text(&of.error_code),
             release: text(&of.release),
-            attributes: event.attributes.to_owned(),
-            payload: event.payload.to_owned(),
+            attributes: one_line(event.attributes),
+            payload: one_line(event.payload),
         }
     }
 }
@@ -115,6 +125,13 @@ mod tests {
         assert_eq!(event.attributes.get(), r#"{"route":"/users/42?x=1","error_code":504,"release":"v2"}"#);
         let long = indexed(&format!(r#"{{"error_code":"{}"}}"#, "é".repeat(KEYWORD_CHARS + 1)));
         assert_eq!(long.error_code.map(|code| code.chars().count()), Some(KEYWORD_CHARS));
+    }
+
+    #[test]
+    fn line_breaks_of_a_client_are_gone() {
+        let event = indexed("{\n  \"error_code\": \"a\\nb\"\r\n}");
+        assert_eq!(event.attributes.get(), "{   \"error_code\": \"a\\nb\"\r }");
+        assert_eq!(event.error_code.as_deref(), Some("a\nb"));
     }
 
     #[test]

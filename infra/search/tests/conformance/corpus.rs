@@ -100,7 +100,8 @@ pub fn event(chance: &mut StdRng, event_id: &str, received_at: DateTime<Utc>) ->
         "message": message(chance), "fingerprint": format!("{:064x}", chance.random_range(0..50)),
         "attributes": attributes(chance, project), "payload": {"n": chance.random_range(0..9)},
     });
-    let record = record.to_string();
+    // Some clients send JSON over many lines.
+    let record = if chance.random_bool(0.05) { format!("{record:#}") } else { record.to_string() };
     IndexedEvent::from(&serde_json::from_str::<Envelope<'_>>(&record).unwrap())
 }
 
