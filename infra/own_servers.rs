@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra").join(name)
@@ -30,6 +30,7 @@ pub struct Server {
     kind: &'static str,
     port: u16,
     folder: tempfile::TempDir,
+    is_frozen: AtomicBool,
 }
 
 impl Server {
@@ -51,7 +52,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         // The database's user must reach its folder.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let server = Self { kind, port: free_port(), folder };
+        let server = Self { kind, port: free_port(), folder, is_frozen: AtomicBool::new(false) };
         server.start();
         server
     }
@@ -64,15 +65,44 @@ impl Server {
         self.run(&format!("stop-{}.sh", self.kind));
     }
 
-    /// kill -9, as if the power had gone.
-    pub fn kill(&self) {
+    fn pid(&self) -> String {
         let pid = match self.kind {
             "postgres" => "data/postmaster.pid".to_owned(),
             kind => format!("{kind}.pid"),
         };
         let text = std::fs::read_to_string(self.folder.path().join(pid)).unwrap();
-        let pid = text.lines().next().unwrap().trim();
-        assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
+        text.lines().next().unwrap().trim().to_owned()
+    }
+
+    /// Stops its process and those that it has begun, as they stand: connections stay open, and nothing answers any more.
+    pub fn freeze(&self) {
+        self.is_frozen.store(true, Ordering::Relaxed);
+        self.signal_all("-STOP");
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.signal_all("-CONT");
+        self.is_frozen.store(false, Ordering::Relaxed);
+    }
+
+    fn signal_all(&self, signal: &str) {
+        let pid = self.pid();
+        // "pid (name) state parent ..."; no server of ours has a blank in its name.
+        let child =
+            |stat: String| (stat.split(' ').nth(3)? == pid).then(|| stat.split(' ').next().map(str::to_owned))?;
+        let processes =
+            std::fs::read_dir("/proc").unwrap().filter_map(|process| Some(process.ok()?.path().join("stat")));
+        let children = processes.filter_map(|stat| child(std::fs::read_to_string(stat).ok()?));
+        for pid in std::iter::once(pid.clone()).chain(children) {
+            // A child may have ended meanwhile.
+            let _ = Command::new("kill").args([signal, &pid]).status();
+        }
+    }
+
+    /// kill -9, as if the power had gone.
+    pub fn kill(&self) {
+        assert!(Command::new("kill").args(["-9", &self.pid()]).status().unwrap().success());
         // The threads of a killed process end one after the other; its port is the last that they let go.
         while std::net::TcpStream::connect(self.address()).is_ok() {
             std::thread::yield_now();
@@ -107,6 +137,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.is_frozen.load(Ordering::Relaxed) {
+            self.thaw();
+        }
         if std::thread::panicking() {
             for log in ["kafka.log", "server.log", "logs/console.log"] {
                 let text = std::fs::read_to_string(self.folder.path().join(log)).unwrap_or_default();

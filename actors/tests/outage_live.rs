@@ -43,6 +43,24 @@ async fn g2_g3_postgres_and_the_broker_are_killed_and_come_back_and_every_count_
     assert_eq!(rig.sum("SELECT count(*) AS n FROM log_gaps").await, 0);
 }
 
+/// The same while the engine lives: nobody starts it anew.
+#[actix::test]
+async fn g7_a_log_that_is_re_created_under_a_living_engine_is_noticed_and_read_on() {
+    let rig = Rig::new().await;
+    let engine = rig.engine().await;
+    rig.send_records(events(0, 1_000)).await;
+    rig.wait_for(COUNTED, 1_000).await;
+    let admin = rig.admin();
+    let options = rdkafka::admin::AdminOptions::new();
+    admin.delete_topics(&[&rig.topic], &options).await.unwrap().remove(0).unwrap();
+    rig.create_topic_when_gone(&rig.topic).await;
+    rig.send_records(events(1_000, 1_500)).await;
+    rig.wait_for(COUNTED, 1_500).await;
+    engine.stop().await;
+    let partitions = "SELECT count(*) AS n FROM log_gaps WHERE reason LIKE 'the log was re-created%'";
+    assert_eq!(rig.sum(partitions).await, i64::from(rig::PARTITIONS));
+}
+
 #[actix::test]
 async fn g7_a_log_that_was_re_created_leaves_a_recorded_gap_and_is_read_on() {
     let rig = Rig::new().await;

@@ -98,9 +98,7 @@ impl PollThread {
         self.held.clear();
         let last = self.source.context().view();
         self.source.context().end(None);
-        if self.source.answers() {
-            self.commit(&last, CommitMode::Sync);
-        }
+        self.commit(&last, CommitMode::Sync);
         self.source.consumer.unsubscribe();
     }
 
@@ -295,6 +293,7 @@ impl PollThread {
             }
         }
         if list.count() > 0
+            && (matches!(mode, CommitMode::Async) || self.source.answers())
             && let Err(error) = self.source.consumer.commit(&list, mode)
         {
             tracing::debug!(%error, "an offset was not committed to Kafka; only lag tools miss it");

@@ -226,10 +226,12 @@ impl Tenures {
             checkpoint: tenure.next_offset,
             restart_at: low,
         };
-        let rewound = self.links.runtime.block_on(timeout(ANSWERS, async {
+        let rewound = async {
             let mut connection = self.links.database.get().await.map_err(|error| error.to_string())?;
             schema::checkpoint::rewind(&mut connection, &rewind).await.map_err(|error| error.to_string())
-        }));
+        };
+        // A timer begins inside the runtime.
+        let rewound = self.links.runtime.block_on(async { timeout(ANSWERS, rewound).await });
         match rewound.unwrap_or_else(|_| Err(format!("the database did not answer within {ANSWERS:?}"))) {
             Ok(()) => (Tenure { next_offset: low, ..tenure }, high),
             Err(error) => {

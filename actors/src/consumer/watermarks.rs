@@ -55,7 +55,7 @@ impl WatermarkThread {
             return;
         }
         tenure.progress.set_high_watermark(high_watermark);
-        let noted = self.runtime.block_on(timeout(PATIENCE, async {
+        let noted = async {
             let mut connection = self.database.get().await.map_err(|error| error.to_string())?;
             let seen = Sighting {
                 group: &self.config.group,
@@ -66,7 +66,9 @@ impl WatermarkThread {
                 age: asked.elapsed().as_secs_f64(),
             };
             schema::freshness::note(&mut connection, &seen).await.map_err(|error| error.to_string())
-        }));
+        };
+        // A timer begins inside the runtime.
+        let noted = self.runtime.block_on(async { timeout(PATIENCE, noted).await });
         if let Err(error) = noted.unwrap_or_else(|_| Err("the database does not answer".to_owned())) {
             tracing::debug!(partition = tenure.partition, error, "the log's end could not be noted");
         }

@@ -91,8 +91,11 @@ impl IndexPollThread {
             self.is_shaken = true;
         }
         self.held.clear();
-        let settled = self.source.context().end(None);
-        if self.source.answers() {
+        let mut settled = self.source.context().end(None);
+        if !self.source.context().take_uncommitted() {
+            settled.retain(|(partition, progress)| progress.stored() != self.committed.get(partition).copied());
+        }
+        if !settled.is_empty() && self.source.answers() {
             self.source.context().commit(&self.source.consumer, settled);
         }
         self.source.consumer.unsubscribe();

@@ -3,6 +3,7 @@
 
 use super::assemble::{PollGlance, blank, consumer as consumer_view, millis, mortal, restarts};
 use super::chronicle::Chronicle;
+use super::ending;
 use super::guardian::Tree;
 use super::kind::{ActorId, Kind};
 use super::panics;
@@ -100,11 +101,8 @@ impl Indexing {
     /// Batches under way, then leaves the group.
     pub async fn stop(self) {
         self.controls.stop();
-        let thread = self.thread;
-        if !matches!(tokio::task::spawn_blocking(move || thread.join()).await, Ok(Ok(()))) {
-            tracing::error!("the thread that polls the log for the indexers panicked");
-        }
-        drop(self.consumer);
+        ending::join(vec![self.thread]).await;
+        ending::close(self.consumer).await;
         // What is still stored there is stored again by the next owner.
         self.arbiter.stop();
     }

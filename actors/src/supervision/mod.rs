@@ -4,6 +4,7 @@ pub(crate) mod assemble;
 pub mod child;
 pub mod chronicle;
 pub mod doing;
+mod ending;
 mod flushers;
 pub mod guardian;
 pub mod indexing;

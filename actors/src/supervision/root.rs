@@ -2,6 +2,7 @@
 
 use super::child::DeathNotice;
 use super::chronicle::{Alive, Chronicle};
+use super::ending;
 use super::flushers::FlusherKeeper;
 use super::guardian::Tree;
 use super::kind::{ActorId, Kind};
@@ -163,12 +164,8 @@ impl Engine {
     /// Last flushes, also if parts are dead, then leaves the group. Blocks the calling thread's task, not its runtime.
     pub async fn stop(self) {
         self.controls.stop();
-        for thread in self.threads {
-            if !matches!(tokio::task::spawn_blocking(move || thread.join()).await, Ok(Ok(()))) {
-                tracing::error!("a thread of the engine panicked");
-            }
-        }
-        drop(self.consumer);
+        ending::join(self.threads.into()).await;
+        ending::close(self.consumer).await;
         end(self.arbiters).await;
     }
 }
@@ -179,23 +176,15 @@ fn pulses(arbiters: &[Arbiter]) -> Vec<Pulse> {
     names.zip(arbiters).map(|(name, arbiter)| Pulse::new(name, arbiter.handle())).collect()
 }
 
-/// Ends the threads and all that lives there. They are waited for on a thread of its own, since one that is blocked would
-/// hold a runtime's thread for ever.
+/// Ends the threads and all that lives there.
 async fn end(arbiters: Vec<Arbiter>) {
     for arbiter in &arbiters {
         arbiter.stop();
     }
-    let (tell, ended) = tokio::sync::oneshot::channel();
-    let undertaker = move || {
-        let panicked = arbiters.into_iter().filter_map(|arbiter| arbiter.join().err()).count();
-        // Nobody waits any more: then it was said already.
-        let _ = tell.send(panicked);
-    };
-    let spawned = std::thread::Builder::new().name("signals-undertaker".to_owned()).spawn(undertaker);
-    match (spawned, tokio::time::timeout(LAST_MOMENT, ended).await) {
-        (Ok(_), Ok(Ok(0))) => {}
-        (Err(error), _) => tracing::error!(%error, "cannot wait for the actors' threads"),
-        (Ok(_), ended) => tracing::error!(?ended, "a thread of actors did not end in order"),
+    let join = || arbiters.into_iter().filter_map(|arbiter| arbiter.join().err()).count();
+    let panicked = ending::within(LAST_MOMENT, join).await;
+    if panicked != Some(0) {
+        tracing::error!(?panicked, "a thread of actors did not end in order");
     }
 }
 

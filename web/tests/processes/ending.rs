@@ -94,7 +94,8 @@ async fn told_to_end_under_load_it_is_first_not_ready_and_then_leaves_everything
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn told_to_end_while_its_servers_are_away_it_ends_in_time_all_the_same() {
     let stack = Stack::real().await;
-    let mut program = stack.up().await;
+    let mut program = stack.run("signals", &["up"]);
+    stack.ready(&mut program).await;
     let load = Load::start(&stack.api(), ENDLESS, Some(RATE));
     let settled = grown(&stack, SETTLED, 1_000).await;
     let (kafka, postgres) = stack.servers();
@@ -110,6 +111,33 @@ async fn told_to_end_while_its_servers_are_away_it_ends_in_time_all_the_same() {
 
     kafka.start();
     postgres.start();
+    let program = stack.up().await;
+    prove(&stack, &[load.stop().await]).await;
+    assert!(stack.number(SETTLED).await > settled);
+    program.end().await;
+}
+
+/// A server that hangs is worse than one that is gone: no connection breaks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn told_to_end_while_its_servers_hang_it_ends_in_time_all_the_same() {
+    let stack = Stack::real().await;
+    let mut program = stack.run("signals", &["up"]);
+    stack.ready(&mut program).await;
+    let load = Load::start(&stack.api(), ENDLESS, Some(RATE));
+    let settled = grown(&stack, SETTLED, 1_000).await;
+    let (kafka, postgres) = stack.servers();
+    postgres.freeze();
+    let sent = load.acknowledged();
+    until("events that cannot be flushed", WITHIN, || load.acknowledged() > sent + 500).await;
+    kafka.freeze();
+    let told = Instant::now();
+    program.signal("TERM");
+    let status = program.ended(ENDS_WITHIN).await;
+    println!("ending with servers that hang: {status} after {:?}", told.elapsed());
+    assert!(status.success(), "what it could not make durable is in the log: {status}");
+
+    kafka.thaw();
+    postgres.thaw();
     let program = stack.up().await;
     prove(&stack, &[load.stop().await]).await;
     assert!(stack.number(SETTLED).await > settled);
