@@ -9,7 +9,7 @@ use crate::generate::{Plan, Run};
 use crate::key::ApiKey;
 use crate::replay::{BadLines, Playback, Recording};
 use crate::report::Report;
-use crate::verify::{Verdict, Verifier, VerifyConfig, VerifyError};
+use crate::verify::{Sent, Verdict, Verifier, VerifyConfig, VerifyError};
 use anyhow::Context;
 use std::error::Error;
 use std::fmt;
@@ -104,7 +104,7 @@ pub async fn run(args: TrafficArgs) -> anyhow::Result<Outcome> {
     let arrived = delivery.report.accepted > 0 || !delivery.report.unknown.is_empty();
     let verdict = match verifier.as_ref().filter(|_| arrived) {
         Some(verifier) => {
-            let proof = verifier.conclude(&delivery.tally);
+            let proof = verifier.conclude(&delivery.tally, Sent::from(&delivery.report));
             Some(bar::with_spinner(proof, "waiting for the counts").await)
         }
         None => None,

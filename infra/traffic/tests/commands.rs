@@ -4,8 +4,9 @@
 mod support;
 
 use clap::Parser;
+use schema::event::EventType;
 use std::io::Write;
-use support::{Fault, Server, Shared, lock};
+use support::{Fate, Fault, Server, Shared, lock};
 use traffic::{Outcome, ReplayArgs, TrafficArgs, replay, run};
 
 #[derive(Debug, Parser)]
@@ -70,17 +71,35 @@ async fn a_miscount_fails_the_command() {
     assert!(!outcome.is_success() && outcome.to_string().contains("the counts differ"), "{outcome}");
 }
 
+/// Most events are no errors and stand in no incident; losing one must fail the command all the same.
+#[tokio::test]
+async fn lost_sign_ups_fail_the_command() {
+    let state = Shared::default();
+    let server = Server::start(&state).await;
+    lock(&state).fate = Box::new(|event| match event.event_type {
+        EventType::Signup => Fate::DeadLettered,
+        _ => Fate::Counted,
+    });
+    let line = format!("traffic --duration=1 --rate=200 --key=sk_test --verify-timeout=1 --verify={}", server.url());
+    let outcome = start(&server, &line).await.unwrap();
+    let (text, lost) = (outcome.to_string(), lock(&state).dead_lettered);
+    assert!(lost > 0 && !outcome.is_success() && outcome.report.is_complete(), "{text}");
+    let line = format!("\n{lost} of {} acknowledged events are not counted; {lost} went to", outcome.report.accepted);
+    assert!(text.contains(&line), "{text}");
+}
+
 /// The core API answers before the run and never again: the report of what was sent must not be lost with it.
 #[tokio::test]
 async fn a_proof_that_fails_keeps_the_report() {
     let state = Shared::default();
     let server = Server::start(&state).await;
-    lock(&state).view = Box::new(|look, _| if look < 1 { Vec::new() } else { vec![serde_json::json!({"id": 1})] });
+    let nonsense = || vec![serde_json::json!({"id": 1})];
+    lock(&state).view = Box::new(move |_, counts| if counts.is_empty() { Vec::new() } else { nonsense() });
     let line = format!("traffic --duration=1 --rate=100 --key=sk_test --verify={}", server.url());
     let outcome = start(&server, &line).await.unwrap();
     let text = outcome.to_string();
     assert!(!outcome.is_success() && outcome.report.is_complete(), "{text}");
-    assert!(text.contains("the counts could not be verified: cannot read the incidents: the core API sent"), "{text}");
+    assert!(text.contains("the counts could not be verified: cannot read the counts: the core API sent"), "{text}");
 }
 
 #[tokio::test]

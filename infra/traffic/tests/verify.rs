@@ -9,7 +9,7 @@ use support::{Server, Shared, events, incident, incidents, lock};
 use traffic::client::ClientConfig;
 use traffic::event::ClientEvent;
 use traffic::tally::Tally;
-use traffic::verify::{LookError, MarkerError, Standing, Verdict, Verifier, VerifyConfig, VerifyError};
+use traffic::verify::{LookError, MarkerError, Sent, Standing, Verdict, Verifier, VerifyConfig, VerifyError};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -28,6 +28,17 @@ fn tally(events: &[ClientEvent]) -> Tally {
     tally
 }
 
+/// What was sent, as if there had been nothing but error events.
+fn errors_only(tally: &Tally) -> Sent {
+    Sent { acknowledged: tally.certain(), unknown: tally.uncertain() }
+}
+
+fn assert_exact(verdict: &Verdict, sent: &Tally) {
+    let Verdict::Exact { events, fingerprints, findings } = verdict else { panic!("{verdict}") };
+    assert_eq!((*events, *fingerprints), (sent.certain(), sent.counts().len()));
+    assert_eq!(findings.to_string(), "", "nothing else is noteworthy");
+}
+
 /// Takes the baseline, lets the server count the sent events (and show them as `view` says), and concludes.
 async fn verify(
     timeout: Duration,
@@ -39,11 +50,11 @@ async fn verify(
     let verifier = begin(&server, timeout).await.unwrap();
     {
         let mut state = lock(&state);
-        state.counts = tally.counts();
+        state.hold(tally);
         state.looks = 0;
         state.view = Box::new(view);
     }
-    verifier.conclude(tally).await.unwrap()
+    verifier.conclude(tally, errors_only(tally)).await.unwrap()
 }
 
 #[tokio::test]
@@ -51,7 +62,7 @@ async fn exact_counts_are_exact_over_several_pages() {
     let sent = tally(&events(400, 1));
     assert!(sent.counts().len() > 14, "more than two pages");
     let verdict = verify(TIMEOUT, &sent, |_, counts| incidents(counts)).await;
-    assert_eq!(verdict, Verdict::Exact { events: sent.certain(), fingerprints: sent.counts().len() });
+    assert_exact(&verdict, &sent);
     assert!(verdict.to_string().starts_with("all counts exact"));
 }
 
@@ -76,7 +87,8 @@ async fn too_few_is_told_at_the_deadline() {
         incidents(&counts)
     });
     let verdict = verdict.await;
-    let Verdict::Different(comparison) = &verdict else { panic!("{verdict}") };
+    let Verdict::Different(findings) = &verdict else { panic!("{verdict}") };
+    let comparison = &findings.comparison;
     assert_eq!((comparison.standing(), comparison.rows.len()), (Standing::TooFew, 1));
     let row = &comparison.rows[0];
     assert_eq!(row.found, i128::from(row.wanted) - 1);
@@ -91,8 +103,8 @@ async fn too_many_is_told_at_once() {
         *counts.values_mut().last().unwrap() += 1;
         incidents(&counts)
     });
-    let Verdict::Different(comparison) = verdict.await else { panic!("one is too many") };
-    assert_eq!(comparison.standing(), Standing::TooMany);
+    let Verdict::Different(findings) = verdict.await else { panic!("one is too many") };
+    assert_eq!(findings.standing(), Standing::TooMany);
 }
 
 #[tokio::test]
@@ -119,9 +131,10 @@ async fn an_unknown_outcome_is_never_called_exact() {
             incidents(&counts)
         });
         let verdict = verdict.await;
-        let Verdict::Uncertain(comparison) = &verdict else { panic!("{verdict}") };
+        let Verdict::Uncertain(findings) = &verdict else { panic!("{verdict}") };
+        let comparison = &findings.comparison;
         assert_eq!((comparison.uncertain, comparison.rows.len()), (1, 1));
-        assert!(!verdict.is_exact() && verdict.to_string().starts_with("not proved: 1 error events"));
+        assert!(!verdict.is_exact() && verdict.to_string().starts_with("not proved: 1 events, 1 of them errors, got"));
     }
     let verdict = verify(TIMEOUT, &sent, move |_, counts| {
         let mut counts = counts.clone();
@@ -143,27 +156,35 @@ async fn what_was_there_before_and_what_others_send_do_not_disturb() {
     let mut counts = sent.counts();
     // A regression: the events of a fingerprint are spread over its old incident and a new one.
     *counts.get_mut(&known).unwrap() += 2;
+    lock(&state).counted += sent.certain() + 2;
     lock(&state).view = Box::new(move |_, _| {
         let others = [incident("old", &known, 40), incident("other", "f", 8), incident("stranger", "g", 1)];
         incidents(&counts).into_iter().chain(others).collect()
     });
-    assert!(verifier.conclude(&sent).await.unwrap().is_exact());
+    let verdict = verifier.conclude(&sent, errors_only(&sent)).await.unwrap();
+    let text = verdict.to_string();
+    assert!(verdict.is_exact() && text.contains("\n2 more events than this run sent"), "{text}");
+    assert!(text.contains("\n2 other fingerprints, which this run did not send, changed"), "{text}");
 }
 
 #[tokio::test]
 async fn a_core_that_is_away_for_a_while_is_asked_again() {
     let state = Shared::default();
-    lock(&state).core_script = [503, 500, 429].into();
+    // The list refuses, then the ledger, then the list again.
+    lock(&state).core_script = [503, 200, 500, 429].into();
     let server = Server::start(&state).await;
     let verifier = begin(&server, TIMEOUT).await.unwrap();
     let address = server.address;
     server.kill().await;
     let sent = tally(&events(50, 8));
-    let proof = tokio::spawn(async move { verifier.conclude(&sent).await.map(|verdict| (verdict, sent)) });
-    lock(&state).counts = tally(&events(50, 8)).counts();
+    lock(&state).hold(&sent);
+    let proof = tokio::spawn(async move {
+        let verdict = verifier.conclude(&sent, errors_only(&sent)).await;
+        verdict.map(|verdict| (verdict, sent))
+    });
     let _server = Server::start_at(&state, address).await;
     let (verdict, sent) = proof.await.unwrap().unwrap();
-    assert_eq!(verdict, Verdict::Exact { events: sent.certain(), fingerprints: sent.counts().len() });
+    assert_exact(&verdict, &sent);
 }
 
 #[tokio::test]
@@ -175,7 +196,7 @@ async fn a_core_that_refuses_or_speaks_nonsense_is_an_error() {
     assert!(matches!(error, VerifyError::Look(LookError::Refused { .. })), "{error:?}");
     lock(&state).view = Box::new(|_, _| vec![serde_json::json!({"id": 1})]);
     let error = begin(&server, TIMEOUT).await.unwrap_err();
-    assert!(matches!(error, VerifyError::Look(LookError::Shape(_))), "{error:?}");
+    assert!(matches!(error, VerifyError::Look(LookError::Shape(..))), "{error:?}");
 }
 
 #[tokio::test]
@@ -185,7 +206,7 @@ async fn a_core_that_never_answers_is_an_error_at_the_deadline() {
     let config = config(&core, Duration::from_millis(600));
     let verifier = Verifier::begin(&config, &ingest.client()).await.unwrap();
     core.kill().await;
-    let error = verifier.conclude(&Tally::default()).await.unwrap_err();
+    let error = verifier.conclude(&Tally::default(), Sent::default()).await.unwrap_err();
     assert!(matches!(error, VerifyError::Look(LookError::Http(_))), "{error:?}");
 }
 
@@ -212,13 +233,15 @@ async fn the_baseline_waits_until_earlier_events_are_counted() {
     {
         let mut state = lock(&state);
         state.incomplete_looks = 3;
+        state.counted = sent.certain();
         state.view = Box::new(move |look, _| if look < 3 { Vec::new() } else { incidents(&backlog) });
     }
     let server = Server::start(&state).await;
     let verifier = begin(&server, TIMEOUT).await.unwrap();
     let both = sent.counts().into_iter().map(|(fingerprint, count)| (fingerprint, 2 * count)).collect();
+    lock(&state).counted += sent.certain();
     lock(&state).view = Box::new(move |_, _| incidents(&both));
-    assert!(verifier.conclude(&sent).await.unwrap().is_exact());
+    assert!(verifier.conclude(&sent, errors_only(&sent)).await.unwrap().is_exact());
 }
 
 /// Exact counts prove nothing as long as something that was sent is still to be counted.
@@ -230,14 +253,15 @@ async fn counts_are_exact_only_when_everything_is_counted() {
     let verifier = begin(&server, TIMEOUT).await.unwrap();
     {
         let mut state = lock(&state);
-        (state.looks, state.incomplete_looks, state.counts) = (0, 10, sent.counts());
+        state.hold(&sent);
+        (state.looks, state.incomplete_looks) = (0, 10);
         state.view = Box::new(|look, counts| {
             let mut counts = counts.clone();
             *counts.values_mut().last().unwrap() += u64::from(look >= 9);
             incidents(&counts)
         });
     }
-    let verdict = verifier.conclude(&sent).await.unwrap();
+    let verdict = verifier.conclude(&sent, errors_only(&sent)).await.unwrap();
     assert!(matches!(verdict, Verdict::Different(_)), "two seconds and more after they were exact: {verdict}");
 }
 
@@ -251,6 +275,6 @@ async fn an_engine_that_stands_still_is_named() {
     lock(&state).incomplete_looks = 0;
     let verifier = begin(&server, Duration::from_millis(300)).await.unwrap();
     lock(&state).incomplete_looks = usize::MAX;
-    let error = verifier.conclude(&Tally::default()).await.unwrap_err();
+    let error = verifier.conclude(&Tally::default(), Sent::default()).await.unwrap_err();
     assert!(matches!(error, VerifyError::Behind), "{error:?}");
 }

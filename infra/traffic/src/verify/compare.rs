@@ -69,6 +69,13 @@ impl Comparison {
             Standing::Matches
         }
     }
+
+    /// That there are strangers; `None` if there is none.
+    pub(super) fn strangers_line(&self) -> Option<String> {
+        let strangers = self.strangers;
+        (strangers > 0)
+            .then(|| format!("{strangers} other fingerprints, which this run did not send, changed meanwhile"))
+    }
 }
 
 /// Compares the growth of each count since `baseline` with what was sent.
@@ -96,6 +103,7 @@ fn cut(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// The table of the rows.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<12}  {:<TITLE_WIDTH$}  {:>17}  {:>9}", "fingerprint", "incident", "wanted", "found")?;
@@ -108,13 +116,9 @@ impl fmt::Display for Comparison {
             write!(f, "\n{fingerprint:<12}  {title:<TITLE_WIDTH$}  {wanted:>17}  {:>9}", row.found)?;
         }
         match self.rows.len().saturating_sub(TABLE_ROWS) {
-            0 => {}
-            more => write!(f, "\nand {more} more")?,
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
         }
-        if self.strangers > 0 {
-            write!(f, "\n{} other fingerprints, which this run did not send, changed meanwhile", self.strangers)?;
-        }
-        Ok(())
     }
 }
 
@@ -161,7 +165,9 @@ mod tests {
         let many = compare(&tally(&[("a", 3, 0), ("b", 2, 0)]), &shown(&[]), &found);
         assert_eq!((many.standing(), many.rows.len()), (Standing::TooMany, 2), "too many outweighs too few");
         let text = many.to_string();
-        assert!(text.contains("T [prod]") && text.contains("1 other fingerprints"), "{text}");
+        assert!(text.contains("T [prod]") && !text.contains("other fingerprints"), "{text}");
+        assert!(many.strangers_line().unwrap().starts_with("1 other fingerprints"));
+        assert_eq!(Comparison::default().strangers_line(), None);
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! Reads the incidents of the core API, page by page.
+//! Reads the incidents of the core API, page by page, and then the ledger.
 
 use super::VerifyConfig;
+use super::ledger::Ledger;
 use crate::client::endpoint;
 use crate::key::KEY_HEADER;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -14,13 +16,13 @@ use std::time::Duration;
 const PAGE: &str = "100";
 /// In an order that stays while events come in.
 const SORT: &str = "opened_at:asc";
-/// For one page.
+/// For one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Events per fingerprint.
 pub type Counts = BTreeMap<String, u64>;
 
-/// What one look showed: the events of all incidents of a fingerprint together, whatever their state.
+/// The events of all incidents of a fingerprint together, whatever their state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Incidents {
     counts: Counts,
@@ -63,6 +65,15 @@ impl FromIterator<(String, String, u64)> for Incidents {
     }
 }
 
+/// What one look showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Error events by fingerprint.
+    pub incidents: Incidents,
+    /// All events. Read after the incidents, and so no less complete.
+    pub ledger: Ledger,
+}
+
 /// Why a look failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
@@ -86,9 +97,12 @@ pub enum LookError {
     /// No answer, or one that was cut short.
     #[error("no answer came from the core API")]
     Http(#[from] reqwest::Error),
-    /// Not the shape of a list of incidents.
-    #[error("the core API sent no list of incidents")]
-    Shape(#[from] serde_json::Error),
+    /// Not the shape of what was asked for.
+    #[error("the core API sent no {0}")]
+    Shape(&'static str, #[source] serde_json::Error),
+    /// The core API lists incidents but knows nothing of a ledger.
+    #[error("the core API has no /v1/ledger, without which nothing is proved of events that are no errors: {0}")]
+    NoLedger(String),
     /// The pages do not come to an end.
     #[error("the core API gave no way on, or the same one twice, from page to page")]
     Paging,
@@ -98,18 +112,21 @@ impl LookError {
     /// Whether another look cannot go better.
     pub fn is_final(&self) -> bool {
         match self {
-            Self::Url(_) | Self::Key | Self::Refused { .. } | Self::Shape(_) | Self::Paging => true,
+            Self::Url(_) | Self::Key | Self::Refused { .. } | Self::Shape(..) | Self::NoLedger(_) | Self::Paging => {
+                true
+            }
             Self::Http(error) => error.is_builder(),
             Self::Unavailable(_) => false,
         }
     }
 }
 
-/// The list of incidents of one core API.
+/// The list of incidents and the ledger of one core API.
 #[derive(Debug)]
 pub struct CoreApi {
     http: Client,
     list: Url,
+    ledger: Url,
 }
 
 #[derive(Deserialize)]
@@ -140,16 +157,29 @@ impl CoreApi {
     /// # Errors
     /// If URL or key cannot be used.
     pub fn new(config: &VerifyConfig) -> Result<Self, LookError> {
-        let mut list =
-            endpoint(&config.core_url, &["v1", "incidents"]).ok_or_else(|| LookError::Url(config.core_url.clone()))?;
+        let route = |name: &str| {
+            let mut url =
+                endpoint(&config.core_url, &["v1", name]).ok_or_else(|| LookError::Url(config.core_url.clone()))?;
+            if let Some(project) = &config.project {
+                url.query_pairs_mut().append_pair("project_id", project);
+            }
+            Ok::<_, LookError>(url)
+        };
+        let (mut list, ledger) = (route("incidents")?, route("ledger")?);
         list.query_pairs_mut().append_pair("limit", PAGE).append_pair("sort", SORT);
-        if let Some(project) = &config.project {
-            list.query_pairs_mut().append_pair("project_id", project);
-        }
         let mut headers = HeaderMap::new();
         headers.insert(KEY_HEADER, config.key.header().map_err(|_| LookError::Key)?);
         let http = Client::builder().default_headers(headers).timeout(TIMEOUT).build()?;
-        Ok(Self { http, list })
+        Ok(Self { http, list, ledger })
+    }
+
+    /// The incidents, then the ledger.
+    ///
+    /// # Errors
+    /// See [`LookError`].
+    pub async fn look(&self) -> Result<Look, LookError> {
+        let incidents = self.incidents().await?;
+        Ok(Look { incidents, ledger: self.ledger().await? })
     }
 
     /// All incidents, of every state.
@@ -177,11 +207,26 @@ impl CoreApi {
         }
     }
 
+    /// What became of all events.
+    ///
+    /// # Errors
+    /// See [`LookError`].
+    pub async fn ledger(&self) -> Result<Ledger, LookError> {
+        self.get(self.ledger.clone(), "ledger").await.map_err(|error| match error {
+            LookError::Refused { status: StatusCode::NOT_FOUND, detail } => LookError::NoLedger(detail),
+            error => error,
+        })
+    }
+
     async fn page(&self, url: Url) -> Result<Page, LookError> {
+        self.get(url, "list of incidents").await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: Url, what: &'static str) -> Result<T, LookError> {
         let response = self.http.get(url).send().await?;
         let status = response.status();
         if status == StatusCode::OK {
-            return Ok(serde_json::from_slice(&response.bytes().await?)?);
+            return serde_json::from_slice(&response.bytes().await?).map_err(|error| LookError::Shape(what, error));
         }
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(LookError::Unavailable(status));
@@ -197,6 +242,20 @@ mod tests {
 
     fn incidents(list: &[(&str, &str, u64)]) -> Incidents {
         list.iter().map(|(id, fingerprint, count)| ((*id).into(), (*fingerprint).into(), *count)).collect()
+    }
+
+    #[test]
+    fn both_routes_are_asked_for_the_same_project() {
+        let urls = |project: Option<&str>| {
+            let core_url = Url::parse("http://h:1/signals/").unwrap();
+            let (key, project) = ("sk_test".into(), project.map(str::to_owned));
+            let core = CoreApi::new(&VerifyConfig { core_url, key, project, timeout: TIMEOUT }).unwrap();
+            (core.list.to_string(), core.ledger.to_string())
+        };
+        let (list, ledger) = urls(Some("p"));
+        assert_eq!(list, "http://h:1/signals/v1/incidents?project_id=p&limit=100&sort=opened_at%3Aasc");
+        assert_eq!(ledger, "http://h:1/signals/v1/ledger?project_id=p");
+        assert_eq!(urls(None).1, "http://h:1/signals/v1/ledger");
     }
 
     #[test]

@@ -1,23 +1,26 @@
 //! The proof: does the core API show exactly the counts that were sent?
 //!
-//! Counts are compared per fingerprint and as growth since a baseline, so a system that already holds incidents is
-//! verified as well as an empty one. Both the baseline and the final counts are read only when a marker, sent after
-//! everything else, is counted (`marker`). Counts only grow; so too many is final at once, too few only at the
-//! deadline, and exact only if it still holds a second later.
+//! Error events are compared per fingerprint (`compare`), all events together by the ledger (`ledger`); both as growth
+//! since a baseline, so a system that already holds incidents is verified as well as an empty one. Both the baseline
+//! and the final counts are read only when a marker, sent after everything else, is counted (`marker`). Counts only
+//! grow; so too many is final at once, too few only at the deadline, and exact only if it still holds a second later.
 
 mod compare;
 mod core_api;
+mod ledger;
 mod marker;
+mod verdict;
 
 pub use compare::{Comparison, Difference, Standing, compare};
-pub use core_api::{CoreApi, Counts, Incidents, LookError};
+pub use core_api::{CoreApi, Counts, Incidents, Look, LookError};
+pub use ledger::{Balance, Ledger, Sent};
 pub use marker::MarkerError;
+pub use verdict::{Findings, Verdict};
 
 use crate::client::ClientConfig;
 use crate::key::ApiKey;
 use crate::tally::Tally;
 use reqwest::Url;
-use std::fmt;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -25,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 const POLL: Duration = Duration::from_millis(250);
 /// Exact counts must stay exact for this long: a late duplicate would show within it.
 const SETTLE: Duration = Duration::from_secs(1);
+
 /// Where to look.
 #[derive(Clone, Debug)]
 pub struct VerifyConfig {
@@ -32,7 +36,7 @@ pub struct VerifyConfig {
     pub core_url: Url,
     /// A key with scope read.
     pub key: ApiKey,
-    /// Only this project's incidents; else all that the key may see.
+    /// Only this project's incidents and ledger; else all that the key may see.
     pub project: Option<String>,
     /// How long to wait for the counts, and before the run for those of earlier events.
     pub timeout: Duration,
@@ -42,7 +46,7 @@ pub struct VerifyConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The core API cannot be asked at all.
-    #[error("cannot read the incidents")]
+    #[error("cannot read the counts")]
     Look(#[from] LookError),
     /// No marker could be placed.
     #[error("cannot place a marker")]
@@ -52,51 +56,12 @@ pub enum VerifyError {
     Behind,
 }
 
-/// The outcome of a proof.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Every incident shows exactly what was acknowledged.
-    Exact {
-        /// Error events counted.
-        events: u64,
-        /// Fingerprints they fell into.
-        fingerprints: usize,
-    },
-    /// Nothing contradicts what was sent, but for these events no acknowledgement came: exactness is not proved.
-    Uncertain(Comparison),
-    /// The counts differ.
-    Different(Comparison),
-}
-
-impl Verdict {
-    /// Whether the counts are proved.
-    pub const fn is_exact(&self) -> bool {
-        matches!(self, Self::Exact { .. })
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact { events, fingerprints } => {
-                write!(f, "all counts exact: {events} error events in {fingerprints} fingerprints")
-            }
-            Self::Uncertain(comparison) => write!(
-                f,
-                "not proved: {} error events got no acknowledgement and may or may not count\n{comparison}",
-                comparison.uncertain
-            ),
-            Self::Different(comparison) => write!(f, "the counts differ\n{comparison}"),
-        }
-    }
-}
-
 /// A proof under way: the baseline is taken, the events may be sent.
 #[derive(Debug)]
 pub struct Verifier {
     core: CoreApi,
     client: ClientConfig,
-    baseline: Incidents,
+    baseline: Look,
     timeout: Duration,
 }
 
@@ -109,11 +74,11 @@ impl Verifier {
     pub async fn begin(config: &VerifyConfig, client: &ClientConfig) -> Result<Self, VerifyError> {
         let core = CoreApi::new(config)?;
         let marker = marker::place(client).await?;
-        let deadline = Instant::now() + config.timeout;
+        let deadline = Instant::now() + marker.ahead + config.timeout;
         loop {
             let looked_at = Instant::now();
-            match core.incidents().await {
-                Ok(baseline) if baseline.is_complete_until(marker) => {
+            match core.look().await {
+                Ok(baseline) if baseline.incidents.is_complete_until(marker.answered_by) => {
                     return Ok(Self { core, client: client.clone(), baseline, timeout: config.timeout });
                 }
                 Ok(_) if looked_at >= deadline => return Err(VerifyError::Behind),
@@ -124,29 +89,35 @@ impl Verifier {
     }
 
     /// Looks until all events are counted, and the counts are exact and stay so, or are too many, or the time is
-    /// over. Sends one event, of type custom.
+    /// over. `tally` says what is expected of the error events, `sent` of all events. Sends one event, of type custom.
     ///
     /// # Errors
-    /// If ingest or the core API cannot be asked, or not everything is counted at the end although no count differs.
-    pub async fn conclude(&self, tally: &Tally) -> Result<Verdict, VerifyError> {
+    /// If ingest or the core API cannot be asked, or not everything is counted at the end although no count of an
+    /// incident differs.
+    pub async fn conclude(&self, tally: &Tally, sent: Sent) -> Result<Verdict, VerifyError> {
         let marker = marker::place(&self.client).await?;
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + marker.ahead + self.timeout;
         let mut matches_since = None;
         loop {
             let looked_at = Instant::now();
-            match self.core.incidents().await {
+            match self.core.look().await {
                 Ok(found) => {
-                    let comparison = compare(tally, &self.baseline, &found);
-                    match comparison.standing() {
-                        Standing::TooMany => return Ok(Verdict::Different(comparison)),
-                        Standing::TooFew if looked_at >= deadline => return Ok(Verdict::Different(comparison)),
-                        Standing::Matches if found.is_complete_until(marker) => {
+                    let is_complete = found.incidents.is_complete_until(marker.answered_by);
+                    let findings = self.findings(tally, sent, &found);
+                    match findings.standing() {
+                        Standing::TooMany => return Ok(Verdict::Different(findings)),
+                        Standing::Matches if is_complete => {
                             if looked_at >= *matches_since.get_or_insert(looked_at) + SETTLE {
-                                return Ok(verdict(tally, comparison));
+                                return Ok(Verdict::of(tally, findings));
                             }
                         }
-                        Standing::Matches if looked_at >= deadline => return Err(VerifyError::Behind),
-                        Standing::TooFew | Standing::Matches => matches_since = None,
+                        // As long as the marker is not counted the ledger is short in any case, which says nothing of
+                        // the run's events.
+                        Standing::Matches | Standing::TooFew if looked_at >= deadline => {
+                            let is_known = is_complete || findings.comparison.standing() == Standing::TooFew;
+                            return if is_known { Ok(Verdict::Different(findings)) } else { Err(VerifyError::Behind) };
+                        }
+                        Standing::Matches | Standing::TooFew => matches_since = None,
                     }
                 }
                 Err(error) if error.is_final() || looked_at >= deadline => return Err(error.into()),
@@ -155,12 +126,11 @@ impl Verifier {
             sleep_until(looked_at + POLL).await;
         }
     }
-}
 
-fn verdict(tally: &Tally, comparison: Comparison) -> Verdict {
-    if comparison.uncertain > 0 {
-        return Verdict::Uncertain(comparison);
+    fn findings(&self, tally: &Tally, sent: Sent, found: &Look) -> Findings {
+        Findings {
+            comparison: compare(tally, &self.baseline.incidents, &found.incidents),
+            balance: Balance::new(sent, &self.baseline.ledger, &found.ledger),
+        }
     }
-    let fingerprints = tally.iter().filter(|(_, expected)| expected.certain > 0).count();
-    Verdict::Exact { events: tally.certain(), fingerprints }
 }

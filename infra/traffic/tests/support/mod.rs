@@ -3,7 +3,7 @@
 
 mod http;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use http::{Request, read_request, response};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,12 +13,16 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use traffic::client::{ClientConfig, Progress};
 use traffic::event::ClientEvent;
 use traffic::generate::{Run, sample};
+use traffic::tally::Tally;
 
 /// The key that the server knows.
 pub const KEY: &str = "sk_test";
+/// When the server's clock began, and the events of the tests.
+const EPOCH: DateTime<Utc> = DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");
 
 /// What happens to one request of ingest instead of the plain truth.
 #[derive(Clone, Debug)]
@@ -46,6 +50,28 @@ pub enum Fault {
 /// Shows the counts that a look sees: from the number of the look (0, 1, ...) and the true counts.
 pub type View = Box<dyn FnMut(usize, &BTreeMap<String, u64>) -> Vec<Value> + Send>;
 
+/// What becomes of an event that was taken in for the first time.
+#[derive(Clone, Debug)]
+pub enum Fate {
+    /// Counted.
+    Counted,
+    /// Kept in the dead letters.
+    DeadLettered,
+    /// Dropped for this reason.
+    Dropped(&'static str),
+    /// Lost, and nothing says so.
+    Lost,
+}
+
+/// What core says of how complete it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Freshness {
+    /// Until now: it sees the end of the log.
+    UntilNow,
+    /// Until the last request with events was received, however long ago that is.
+    UntilReceived,
+}
+
 /// What the server knows, across its restarts.
 pub struct State {
     /// Applied to the next requests of ingest, in order; afterwards all goes well.
@@ -54,18 +80,33 @@ pub struct State {
     pub ids: BTreeSet<String>,
     /// Error events by fingerprint, each id once.
     pub counts: BTreeMap<String, u64>,
+    /// Decides what becomes of each event, its id having been new.
+    pub fate: Box<dyn FnMut(&ClientEvent) -> Fate + Send>,
+    /// All events that are counted, each id once.
+    pub counted: u64,
+    /// Events whose id had been taken in before.
+    pub duplicate: u64,
+    /// Events in the dead letters.
+    pub dead_lettered: u64,
+    /// Events dropped, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Whether core has the route of the ledger.
+    pub has_ledger: bool,
     /// Requests to ingest, of all kinds.
     pub requests: usize,
     /// Events of each request to ingest.
     pub sizes: Vec<usize>,
     /// Looks at the first page.
     pub looks: usize,
-    /// Answers of core instead of the list, in order.
+    /// Answers of core to its next requests, in order; 200 stands for the truth, as does the end of them.
     pub core_script: VecDeque<u16>,
     /// Looks, from the first on, in which core says that it is not complete.
     pub incomplete_looks: usize,
-    /// Events received so far, which is also the server's time.
-    pub received: i64,
+    /// What core says of how complete it is, if it says that at all.
+    pub freshness: Freshness,
+    /// The server's clock counts from here.
+    started: Instant,
+    received_at: DateTime<Utc>,
     /// What core shows.
     pub view: View,
     shown: Vec<Value>,
@@ -77,12 +118,20 @@ impl Default for State {
             script: VecDeque::new(),
             ids: BTreeSet::new(),
             counts: BTreeMap::new(),
+            fate: Box::new(|_| Fate::Counted),
+            counted: 0,
+            duplicate: 0,
+            dead_lettered: 0,
+            dropped: BTreeMap::new(),
+            has_ledger: true,
             requests: 0,
             sizes: Vec::new(),
             looks: 0,
             core_script: VecDeque::new(),
             incomplete_looks: 0,
-            received: 0,
+            freshness: Freshness::UntilNow,
+            started: Instant::now(),
+            received_at: EPOCH,
             view: Box::new(|_, counts| incidents(counts)),
             shown: Vec::new(),
         }
@@ -165,6 +214,8 @@ async fn serve(stream: TcpStream, state: Shared) {
             Reply::Whole(problem(401, "unknown_key", None))
         } else if request.path == "/v1/incidents" {
             core(&request, &mut lock(&state))
+        } else if request.path == "/v1/ledger" {
+            ledger(&mut lock(&state))
         } else {
             ingest(&request, &mut lock(&state))
         };
@@ -215,8 +266,8 @@ fn ingest(request: &Request, state: &mut State) -> Reply {
             state.count(event);
         }
     }
-    state.received += i64::try_from(events.len()).expect("few events");
-    let whole = accepted(&events, is_batch, rejected, time(state.received));
+    state.received_at = state.now();
+    let whole = accepted(&events, is_batch, rejected, state.received_at);
     match fault {
         Some(Fault::CutAfter) => Reply::Cut,
         Some(Fault::CutWithin) => Reply::Half(whole),
@@ -225,11 +276,6 @@ fn ingest(request: &Request, state: &mut State) -> Reply {
         Some(Fault::Babble) => Reply::Whole(response(202, None, &json!({"ok": 1}))),
         _ => Reply::Whole(whole),
     }
-}
-
-/// The server's time counts in microseconds of one event each.
-fn time(received: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(1_800_000_000_000_000 + received).expect("a valid time")
 }
 
 fn accepted(events: &[Value], is_batch: bool, rejected: Option<(usize, &str)>, received_at: DateTime<Utc>) -> Vec<u8> {
@@ -246,20 +292,61 @@ fn accepted(events: &[Value], is_batch: bool, rejected: Option<(usize, &str)>, r
 }
 
 impl State {
+    /// As if all events of a tally, and no others, had been taken in and counted.
+    pub fn hold(&mut self, tally: &Tally) {
+        self.counts = tally.counts();
+        self.counted += tally.certain();
+    }
+
+    fn core_refusal(&mut self) -> Option<Reply> {
+        let status = self.core_script.pop_front().filter(|status| *status != 200)?;
+        Some(Reply::Whole(problem(status, "scripted", None)))
+    }
+
+    /// The server's time, to the microsecond.
+    fn now(&self) -> DateTime<Utc> {
+        EPOCH + TimeDelta::microseconds(self.started.elapsed().as_micros().try_into().expect("a short test"))
+    }
+
     fn count(&mut self, event: &Value) {
         let event: ClientEvent = serde_json::from_value(event.clone()).expect("the shape of an event");
-        if self.ids.insert(event.event_id.clone())
-            && let Some(group) = event.group()
-        {
-            *self.counts.entry(group.fingerprint).or_default() += 1;
+        if !self.ids.insert(event.event_id.clone()) {
+            self.duplicate += 1;
+            return;
+        }
+        match (self.fate)(&event) {
+            Fate::Counted => {
+                self.counted += 1;
+                if let Some(group) = event.group() {
+                    *self.counts.entry(group.fingerprint).or_default() += 1;
+                }
+            }
+            Fate::DeadLettered => self.dead_lettered += 1,
+            Fate::Dropped(reason) => *self.dropped.entry(reason.to_owned()).or_default() += 1,
+            Fate::Lost => {}
         }
     }
 }
 
+fn ledger(state: &mut State) -> Reply {
+    if let Some(refusal) = state.core_refusal() {
+        return refusal;
+    }
+    if !state.has_ledger {
+        return Reply::Whole(problem(404, "not_found", None));
+    }
+    let State { counted, duplicate, dead_lettered, dropped, .. } = state;
+    let handled = *counted + *duplicate + *dead_lettered + dropped.values().sum::<u64>();
+    let ledger = json!({"project_id": "p", "accepted": handled, "counted": counted, "duplicate": duplicate,
+        "dead_lettered": dead_lettered, "dropped": dropped, "in_flight": 0, "unreported": 0, "is_closed": true,
+        "ingest": []});
+    Reply::Whole(response(200, None, &ledger))
+}
+
 /// Pages of seven, so that a handful of incidents needs several.
 fn core(request: &Request, state: &mut State) -> Reply {
-    if let Some(status) = state.core_script.pop_front() {
-        return Reply::Whole(problem(status, "scripted", None));
+    if let Some(refusal) = state.core_refusal() {
+        return refusal;
     }
     assert_eq!((request.query("limit"), request.query("sort")), (Some("100"), Some("opened_at%3Aasc")));
     let from: usize = request.query("cursor").map_or(0, |cursor| cursor.parse().expect("a cursor of ours"));
@@ -268,7 +355,11 @@ fn core(request: &Request, state: &mut State) -> Reply {
         state.looks += 1;
     }
     let is_complete = state.looks > state.incomplete_looks;
-    let complete_until = is_complete.then(|| time(state.received));
+    let until = match state.freshness {
+        Freshness::UntilNow => state.now(),
+        Freshness::UntilReceived => state.received_at,
+    };
+    let complete_until = is_complete.then_some(until);
     let page: Vec<_> = state.shown.iter().skip(from).take(7).cloned().collect();
     let next = from + page.len();
     let has_more = next < state.shown.len();
@@ -283,8 +374,7 @@ fn core(request: &Request, state: &mut State) -> Reply {
 
 /// Events of the normal mix.
 pub fn events(count: u32, seed: u64) -> Vec<ClientEvent> {
-    let started_at = DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");
-    sample(count, seed, Run::new(seed), started_at).collect()
+    sample(count, seed, Run::new(seed), EPOCH).collect()
 }
 
 pub fn progress() -> Arc<Progress> {
