@@ -128,8 +128,12 @@ async fn connect(url: String, mode: SslMode, tls: ClientConfig) -> ConnectionRes
     let (client, connection) = target.connect(tokio_postgres_rustls::MakeRustlsConnect::new(tls)).await.map_err(bad)?;
     let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
     // A statement, because poolers between us and the server refuse it among the options of a new connection.
-    let frozen = format!("SET idle_in_transaction_session_timeout = {}", FROZEN.as_millis());
-    connection.batch_execute(&frozen).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    // The plans stay those for the values at hand: a list of one row and one of ten thousand want different ones.
+    let settings = format!(
+        "SET idle_in_transaction_session_timeout = {}; SET plan_cache_mode = force_custom_plan",
+        FROZEN.as_millis()
+    );
+    connection.batch_execute(&settings).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
 }
 

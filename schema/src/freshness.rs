@@ -1,6 +1,7 @@
 //! Up to which moment the tables are complete (G8).
 
 use crate::names::{ENGINE_GROUP, RAW_TOPIC};
+use crate::prepared::Prepare;
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel::sql_types::{BigInt, Double, Integer, Nullable, Text, Timestamptz};
@@ -30,6 +31,7 @@ pub async fn complete_until(connection: &mut AsyncPgConnection) -> QueryResult<O
     )
     .bind::<Text, _>(ENGINE_GROUP)
     .bind::<Text, _>(RAW_TOPIC)
+    .prepared()
     .get_result(connection)
     .await?;
     Ok(row.complete_until)
@@ -69,6 +71,7 @@ pub async fn note(connection: &mut AsyncPgConnection, seen: &Sighting<'_>) -> Qu
     .bind::<Text, _>(seen.topic)
     .bind::<Integer, _>(seen.partition)
     .bind::<BigInt, _>(seen.epoch)
+    .prepared()
     .execute(connection)
     .await?;
     Ok(())

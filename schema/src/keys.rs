@@ -2,6 +2,7 @@
 
 use crate::event::{UnknownValue, wire_enum};
 use crate::fingerprint::lower_hex;
+use crate::prepared::Prepare;
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel::sql_types::{Array, Nullable, Text, Timestamptz};
@@ -139,6 +140,7 @@ pub async fn find_by_hashes(connection: &mut AsyncPgConnection, hashes: &[&str])
          FROM project_api_keys k JOIN projects p ON p.id = k.project_id WHERE k.key_hash = ANY($1)",
     )
     .bind::<Array<Text>, _>(hashes)
+    .prepared()
     .load(connection)
     .await
     .map(api_keys)
@@ -156,6 +158,7 @@ pub async fn list(connection: &mut AsyncPgConnection, project_id: Option<&str>) 
          WHERE $1 IS NULL OR k.project_id = $1 ORDER BY k.created_at DESC, k.id",
     )
     .bind::<Nullable<Text>, _>(project_id)
+    .prepared()
     .load(connection)
     .await
     .map(api_keys)
@@ -189,6 +192,7 @@ async fn insert(connection: &mut AsyncPgConnection, key: &NewKey<'_>, conflict: 
     .bind::<Text, _>(key.prefix)
     .bind::<Text, _>(key.key_hash)
     .bind::<Array<Text>, _>(scopes)
+    .prepared()
     .execute(connection)
     .await
 }
@@ -200,6 +204,7 @@ async fn insert(connection: &mut AsyncPgConnection, key: &NewKey<'_>, conflict: 
 pub async fn revoke(connection: &mut AsyncPgConnection, id: &str) -> QueryResult<bool> {
     diesel::sql_query("UPDATE project_api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1")
         .bind::<Text, _>(id)
+        .prepared()
         .execute(connection)
         .await
         .map(|rows| rows > 0)
@@ -216,6 +221,7 @@ pub async fn touch(connection: &mut AsyncPgConnection, ids: &[&str]) -> QueryRes
          (SELECT id FROM project_api_keys WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE)",
     )
     .bind::<Array<Text>, _>(ids)
+    .prepared()
     .execute(connection)
     .await
     .map(drop)

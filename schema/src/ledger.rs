@@ -5,6 +5,7 @@
 //! An event is accepted once however often it is handled: one that is put back out of the dead letters moves from
 //! `dead_lettered` to its new outcome in the transaction that contains it. Commands are in no line.
 
+use crate::prepared::Prepare;
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz};
@@ -42,6 +43,7 @@ pub async fn report(
     .bind::<Array<Text>, _>(projects)
     .bind::<Array<BigInt>, _>(accepted)
     .bind::<Bool, _>(is_last)
+    .prepared()
     .execute(connection)
     .await?;
     Ok(())
@@ -90,6 +92,7 @@ pub async fn sides(connection: &mut AsyncPgConnection, project_id: &str) -> Quer
         "SELECT outcome, sum(events)::bigint AS events FROM ledger WHERE project_id = $1 GROUP BY outcome",
     )
     .bind::<Text, _>(project_id)
+    .prepared()
     .load(connection)
     .await?;
     let ingest = diesel::sql_query(
@@ -97,6 +100,7 @@ pub async fn sides(connection: &mut AsyncPgConnection, project_id: &str) -> Quer
          ORDER BY reported_at DESC, instance_id",
     )
     .bind::<Text, _>(project_id)
+    .prepared()
     .load(connection)
     .await?;
     Ok(Sides { ingest, outcomes: rows.into_iter().map(|row| (row.outcome, row.events)).collect() })

@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod migrate;
 pub mod names;
 pub mod oversight;
+mod prepared;
 pub mod quarantine;
 pub mod retention;
 pub mod search;

@@ -1,5 +1,6 @@
 //! What an IncidentActor must know of its fingerprint's past when it starts.
 
+use crate::prepared::Prepare;
 use crate::snapshot::{IncidentIdentity, IncidentSnapshot};
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
@@ -67,6 +68,7 @@ pub async fn newest_incidents(
     )
     .bind::<Array<Text>, _>(projects)
     .bind::<Array<Text>, _>(fingerprints)
+    .prepared()
     .load(connection)
     .await?;
     rows.into_iter().map(snapshot).collect()

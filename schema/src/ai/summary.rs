@@ -1,5 +1,6 @@
 //! What is said of an incident.
 
+use crate::prepared::Prepare;
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Jsonb, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult};
@@ -53,6 +54,7 @@ pub struct SummaryRow {
 pub async fn summary_of(connection: &mut AsyncPgConnection, incident_id: &str) -> QueryResult<Option<SummaryRow>> {
     diesel::sql_query("SELECT output_id, model, content, generated_at FROM ai_summaries WHERE incident_id = $1")
         .bind::<Text, _>(incident_id)
+        .prepared()
         .get_result(connection)
         .await
         .optional()
@@ -70,6 +72,7 @@ pub async fn summary_version(connection: &mut AsyncPgConnection, incident_id: &s
     }
     let row: Option<Row> = diesel::sql_query("SELECT xmin::text AS version FROM ai_summaries WHERE incident_id = $1")
         .bind::<Text, _>(incident_id)
+        .prepared()
         .get_result(connection)
         .await
         .optional()?;

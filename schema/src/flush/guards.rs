@@ -1,6 +1,7 @@
 //! The guards' part of a flush: quarantines, their evidence, and what bounds a project.
 
 use super::CheckpointAdvance;
+use crate::prepared::Prepare;
 use crate::snapshot::{PoisonRecord, ProjectLimits, QuarantineImage};
 use diesel::QueryResult;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
@@ -17,11 +18,7 @@ pub struct Guards {
     pub limits: Vec<ProjectLimits>,
 }
 
-pub(super) async fn write(
-    connection: &mut AsyncPgConnection,
-    at: &CheckpointAdvance,
-    guards: &Guards,
-) -> QueryResult<()> {
+pub(super) async fn write(connection: &AsyncPgConnection, at: &CheckpointAdvance, guards: &Guards) -> QueryResult<()> {
     if !guards.quarantines.is_empty() {
         upsert_quarantines(connection, at, &guards.quarantines).await?;
     }
@@ -36,7 +33,7 @@ pub(super) async fn write(
 
 /// A quarantine consumes the evidence that led to it.
 async fn upsert_quarantines(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     at: &CheckpointAdvance,
     images: &[QuarantineImage],
 ) -> QueryResult<()> {
@@ -62,7 +59,8 @@ async fn upsert_quarantines(
     .bind::<Array<Timestamptz>, _>(rows.iter().map(|row| row.since_at).collect::<Vec<_>>())
     .bind::<Array<Nullable<Timestamptz>>, _>(rows.iter().map(|row| row.lifted_at).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(rows.iter().map(|row| row.lifted_by.as_deref()).collect::<Vec<_>>())
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     diesel::sql_query(
         "DELETE FROM poison_records p USING unnest($3::text[], $4::text[]) AS d (project_id, fingerprint) \
@@ -72,13 +70,14 @@ async fn upsert_quarantines(
     .bind::<Integer, _>(at.partition)
     .bind::<Array<Text>, _>(&projects)
     .bind::<Array<Text>, _>(&fingerprints)
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     Ok(())
 }
 
 async fn insert_poison(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     at: &CheckpointAdvance,
     rows: &[PoisonRecord],
 ) -> QueryResult<()> {
@@ -93,7 +92,8 @@ async fn insert_poison(
     .bind::<Array<Text>, _>(rows.iter().map(|row| row.project_id.as_str()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(rows.iter().map(|row| row.fingerprint.as_str()).collect::<Vec<_>>())
     .bind::<Array<Timestamptz>, _>(rows.iter().map(|row| row.received_at).collect::<Vec<_>>())
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     // Older than the log keeps a record: no quarantine comes of it any more.
     diesel::sql_query(
@@ -102,13 +102,14 @@ async fn insert_poison(
     .bind::<Text, _>(&at.topic)
     .bind::<Integer, _>(at.partition)
     .bind::<Nullable<Timestamptz>, _>(rows.iter().map(|row| row.received_at).max())
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     Ok(())
 }
 
 async fn upsert_limits(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     at: &CheckpointAdvance,
     limits: &[ProjectLimits],
 ) -> QueryResult<()> {
@@ -129,7 +130,8 @@ async fn upsert_limits(
     .bind::<Array<Timestamptz>, _>(rows.iter().map(|row| row.window_start).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.newcomers).collect::<Vec<_>>())
     .bind::<Array<diesel::sql_types::Jsonb>, _>(environments)
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The incidents' part of a flush.
 
 use super::statements::{column, sorted};
+use crate::prepared::Prepare;
 use crate::snapshot::IncidentSnapshot;
 use diesel::QueryResult;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
@@ -31,6 +32,7 @@ pub(super) async fn update(connection: &mut AsyncPgConnection, incidents: &[Inci
     .bind::<Array<Timestamptz>, _>(column(&rows, |row| row.last_seen))
     .bind::<Array<Nullable<Timestamptz>>, _>(column(&rows, |row| row.resolved_at))
     .bind::<Array<BigInt>, _>(column(&rows, |row| row.applied_through))
+    .prepared()
     .execute(connection)
     .await?;
     if updated < rows.len() { insert(connection, incidents).await } else { Ok(()) }
@@ -72,6 +74,7 @@ pub(super) async fn insert(connection: &mut AsyncPgConnection, incidents: &[Inci
     .bind::<Array<Nullable<Text>>, _>(column(&rows, |row| row.previous_incident_id.as_deref()))
     .bind::<Array<Integer>, _>(column(&rows, |row| row.partition))
     .bind::<Array<BigInt>, _>(column(&rows, |row| row.applied_through))
+    .prepared()
     .execute(connection)
     .await?;
     Ok(())

@@ -1,6 +1,7 @@
 //! The statements of a flush: `unnest` upserts, rows sorted by key so that two flushes never deadlock.
 
 use super::{CheckpointAdvance, SAMPLES_KEPT};
+use crate::prepared::Prepare;
 use crate::snapshot::{BucketDelta, Cause, CommandOutcome, IncidentSnapshot, LedgerDelta, LogGap, Sample, Transition};
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
@@ -35,6 +36,7 @@ pub(super) async fn advance_checkpoint(
     .bind::<Integer, _>(advance.partition)
     .bind::<BigInt, _>(advance.from_offset)
     .bind::<BigInt, _>(advance.epoch)
+    .prepared()
     .execute(connection)
     .await?;
     Ok(moved == 1)
@@ -44,7 +46,7 @@ fn slot(ordinal: i64) -> i16 {
     i16::try_from(ordinal.rem_euclid(SAMPLES_KEPT)).unwrap_or(0)
 }
 
-pub(super) async fn upsert_samples(connection: &mut AsyncPgConnection, samples: &[Sample]) -> QueryResult<()> {
+pub(super) async fn upsert_samples(mut connection: &AsyncPgConnection, samples: &[Sample]) -> QueryResult<()> {
     if samples.is_empty() {
         return Ok(());
     }
@@ -71,12 +73,13 @@ pub(super) async fn upsert_samples(connection: &mut AsyncPgConnection, samples: 
     .bind::<Array<Text>, _>(column(&rows, |row| row.message.as_str()))
     .bind::<Array<Text>, _>(column(&rows, |row| row.attributes.as_str()))
     .bind::<Array<BigInt>, _>(column(&rows, |row| row.log_offset))
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     Ok(())
 }
 
-pub(super) async fn insert_transitions(connection: &mut AsyncPgConnection, steps: &[Transition]) -> QueryResult<()> {
+pub(super) async fn insert_transitions(mut connection: &AsyncPgConnection, steps: &[Transition]) -> QueryResult<()> {
     if steps.is_empty() {
         return Ok(());
     }
@@ -102,12 +105,13 @@ pub(super) async fn insert_transitions(connection: &mut AsyncPgConnection, steps
     .bind::<Array<Nullable<Text>>, _>(column(&causes, |row| row.2.as_deref()))
     .bind::<Array<Nullable<Text>>, _>(column(&causes, |row| row.3.as_deref()))
     .bind::<Array<Timestamptz>, _>(column(steps, |row| row.occurred_at))
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     Ok(())
 }
 
-pub(super) async fn insert_outcomes(connection: &mut AsyncPgConnection, rows: &[CommandOutcome]) -> QueryResult<()> {
+pub(super) async fn insert_outcomes(mut connection: &AsyncPgConnection, rows: &[CommandOutcome]) -> QueryResult<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -121,12 +125,13 @@ pub(super) async fn insert_outcomes(connection: &mut AsyncPgConnection, rows: &[
     .bind::<Array<Bool>, _>(column(rows, |row| row.applied))
     .bind::<Array<Text>, _>(column(rows, |row| row.detail.as_str()))
     .bind::<Array<Timestamptz>, _>(column(rows, |row| row.occurred_at))
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     Ok(())
 }
 
-pub(super) async fn add_to_buckets(connection: &mut AsyncPgConnection, buckets: &[BucketDelta]) -> QueryResult<()> {
+pub(super) async fn add_to_buckets(mut connection: &AsyncPgConnection, buckets: &[BucketDelta]) -> QueryResult<()> {
     if buckets.is_empty() {
         return Ok(());
     }
@@ -144,13 +149,14 @@ pub(super) async fn add_to_buckets(connection: &mut AsyncPgConnection, buckets: 
     .bind::<Array<BigInt>, _>(column(&rows, |row| row.value))
     .bind::<Array<Text>, _>(column(&rows, |row| row.project_id.as_str()))
     .bind::<Array<Text>, _>(column(&rows, |row| row.environment.as_str()))
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     Ok(())
 }
 
 pub(super) async fn add_to_ledger(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     at: &CheckpointAdvance,
     ledger: &[LedgerDelta],
 ) -> QueryResult<()> {
@@ -168,12 +174,13 @@ pub(super) async fn add_to_ledger(
     .bind::<Array<Text>, _>(column(&rows, |row| row.project_id.as_str()))
     .bind::<Array<Text>, _>(column(&rows, |row| row.outcome))
     .bind::<Array<BigInt>, _>(column(&rows, |row| row.events))
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     Ok(())
 }
 
-pub(super) async fn queue_jobs(connection: &mut AsyncPgConnection, opened: &[IncidentSnapshot]) -> QueryResult<()> {
+pub(super) async fn queue_jobs(mut connection: &AsyncPgConnection, opened: &[IncidentSnapshot]) -> QueryResult<()> {
     if opened.is_empty() {
         return Ok(());
     }
@@ -184,13 +191,14 @@ pub(super) async fn queue_jobs(connection: &mut AsyncPgConnection, opened: &[Inc
     )
     .bind::<Array<Text>, _>(column(opened, |row| row.id.as_str()))
     .bind::<Array<Text>, _>(column(opened, |row| row.project_id.as_str()))
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     Ok(())
 }
 
 pub(super) async fn insert_gaps(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     at: &CheckpointAdvance,
     gaps: &[LogGap],
 ) -> QueryResult<()> {
@@ -205,7 +213,8 @@ pub(super) async fn insert_gaps(
         .bind::<Integer, _>(at.partition)
         .bind::<BigInt, _>(gap.from_offset)
         .bind::<BigInt, _>(gap.to_offset)
-        .execute(connection)
+        .prepared()
+        .execute(&mut connection)
         .await?;
     }
     Ok(())

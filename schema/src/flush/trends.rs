@@ -1,6 +1,7 @@
 //! The fingerprints' minutes of a flush: a row for each hour.
 
 use super::statements::{column, sorted};
+use crate::prepared::Prepare;
 use crate::snapshot::TrendDelta;
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
@@ -8,7 +9,7 @@ use diesel::sql_types::{Array, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use std::fmt::Write;
 
-pub(super) async fn add(connection: &mut AsyncPgConnection, trends: &[TrendDelta]) -> QueryResult<()> {
+pub(super) async fn add(mut connection: &AsyncPgConnection, trends: &[TrendDelta]) -> QueryResult<()> {
     let rows = sorted(trends, |row| (row.identity.project_id.as_str(), row.identity.fingerprint.as_str(), row.hour));
     // An hour beyond the years that a time can hold cannot be: the event's own time was one.
     let rows: Vec<(DateTime<Utc>, &TrendDelta)> =
@@ -28,7 +29,8 @@ pub(super) async fn add(connection: &mut AsyncPgConnection, trends: &[TrendDelta
     .bind::<Array<Text>, _>(column(&rows, |(_, row)| row.identity.environment.as_str()))
     .bind::<Array<Text>, _>(column(&rows, |(_, row)| row.identity.fingerprint.as_str()))
     .bind::<Array<Text>, _>(column(&rows, |(_, row)| literal(&row.minutes)))
-    .execute(connection)
+    .prepared()
+    .execute(&mut connection)
     .await?;
     Ok(())
 }

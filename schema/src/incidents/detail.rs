@@ -3,6 +3,7 @@
 use super::{COLUMNS, IncidentRow};
 use crate::ai::{self, SummaryRow};
 use crate::event::{EventType, Severity};
+use crate::prepared::Prepare;
 use crate::status::IncidentStatus;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
@@ -106,6 +107,7 @@ pub async fn find(
     diesel::sql_query(format!("SELECT {COLUMNS} FROM incidents WHERE id = $1 AND project_id = $2"))
         .bind::<Text, _>(incident_id)
         .bind::<Text, _>(project_id)
+        .prepared()
         .get_result(connection)
         .await
         .optional()
@@ -144,6 +146,7 @@ async fn samples(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> 
          FROM incident_events WHERE incident_id = $1 ORDER BY ordinal DESC",
     )
     .bind::<Text, _>(&incident.id)
+    .prepared()
     .load(connection)
     .await
 }
@@ -155,6 +158,7 @@ async fn transitions(connection: &mut AsyncPgConnection, incident: &IncidentRow)
     )
     .bind::<Text, _>(&incident.id)
     .bind::<BigInt, _>(TRANSITIONS_SHOWN)
+    .prepared()
     .load(connection)
     .await?;
     newest_first.reverse();
@@ -176,6 +180,7 @@ async fn trend(connection: &mut AsyncPgConnection, incident: &IncidentRow) -> Qu
     .bind::<Text, _>(&incident.environment)
     .bind::<Timestamptz, _>(first)
     .bind::<Timestamptz, _>(last)
+    .prepared()
     .load(connection)
     .await?;
     Ok(without_holes(&known, first, last))
@@ -195,6 +200,7 @@ pub async fn deploys_nearby(connection: &mut AsyncPgConnection, incident: &Incid
     .bind::<Text, _>(&incident.environment)
     .bind::<Timestamptz, _>(moved(minute(incident.first_seen), -NEARBY))
     .bind::<Timestamptz, _>(moved(minute(incident.first_seen), NEARBY))
+    .prepared()
     .load(connection)
     .await
 }

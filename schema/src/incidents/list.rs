@@ -7,6 +7,7 @@
 
 use super::{COLUMNS, IncidentRow};
 use crate::event::{Severity, UnknownValue, wire_enum};
+use crate::prepared::Prepare;
 use crate::status::IncidentStatus;
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
@@ -141,7 +142,7 @@ pub async fn count(connection: &mut AsyncPgConnection, project_id: &str, filter:
         #[diesel(sql_type = BigInt)]
         count: i64,
     }
-    let found: Count = wanted("SELECT count(*) AS count", project_id, filter).get_result(connection).await?;
+    let found: Count = wanted("SELECT count(*) AS count", project_id, filter).prepared().get_result(connection).await?;
     Ok(found.count)
 }
 
@@ -168,7 +169,7 @@ pub async fn page(
             .bind::<Text, _>(place.id.clone())
             .bind::<BigInt, _>(limit),
     };
-    statement.load(connection).await
+    statement.prepared().load(connection).await
 }
 
 /// The coarse column comes first: it has the index, and sorts as the exact one does.

@@ -108,6 +108,26 @@ pub fn routes(state: IngestState) -> impl FnOnce(&mut ServiceConfig) {
 mod tests {
     use super::*;
 
+    /// Neither the keys nor the log are there.
+    fn state() -> IngestState {
+        let database = schema::database::pool(&schema::database::DatabaseConfig::at("postgres://nowhere"), 1).unwrap();
+        let log = LogWriter::new(rdkafka::ClientConfig::new(), "t").unwrap();
+        IngestState::new(Keys::new(database), log, Accepted::default(), &IngestConfig::default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_without_room_is_refused_after_a_wait_and_has_room_when_another_is_done() {
+        let state = state();
+        let mut held = Vec::new();
+        for _ in 0..32 {
+            held.push(state.room_for(limits::BODY_BYTES).await.unwrap());
+        }
+        let refused = state.room_for(body::SMALL_BYTES + 1).await.unwrap_err();
+        assert_eq!((refused.status.as_u16(), refused.code), (503, "busy"));
+        held.pop();
+        state.room_for(limits::BODY_BYTES).await.unwrap();
+    }
+
     #[test]
     fn the_description_names_both_routes_and_every_refusal() {
         let described = serde_json::to_value(IngestApi::openapi()).unwrap();
