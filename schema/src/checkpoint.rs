@@ -1,7 +1,8 @@
 //! How far a partition is durable, and whose it is.
 
+use chrono::{DateTime, Utc};
 use diesel::QueryResult;
-use diesel::sql_types::{BigInt, Integer, Text};
+use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 /// What a new owner of a partition learns.
@@ -13,6 +14,9 @@ pub struct Tenure {
     /// Fencing token: grows with each owner.
     #[diesel(sql_type = BigInt)]
     pub epoch: i64,
+    /// Received time of the newest event that a transaction contains.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub complete_until: Option<DateTime<Utc>>,
 }
 
 /// Takes the partition over. From now on no flush of an earlier owner can commit; one that is just
@@ -31,7 +35,7 @@ pub async fn claim(
          VALUES ($1, $2, $3, 0, 1) \
          ON CONFLICT (consumer_group, topic, partition) \
          DO UPDATE SET epoch = c.epoch + 1, updated_at = now() \
-         RETURNING next_offset, epoch",
+         RETURNING next_offset, epoch, complete_until",
     )
     .bind::<Text, _>(group)
     .bind::<Text, _>(topic)
@@ -57,9 +61,11 @@ pub struct Rewind<'a> {
     pub checkpoint: i64,
     /// Where reading begins again.
     pub restart_at: i64,
+    /// What became of the log, in words.
+    pub reason: &'a str,
 }
 
-/// Moves the checkpoint back to where the log begins, and records the gap, in one transaction.
+/// Moves the checkpoint back to where the log goes on, and records the gap, in one transaction.
 ///
 /// # Errors
 /// The database's; `NotFound` if the partition has another owner.
@@ -82,7 +88,7 @@ pub async fn rewind(connection: &mut AsyncPgConnection, rewind: &Rewind<'_>) -> 
             }
             diesel::sql_query(
                 "INSERT INTO log_gaps (topic, partition, from_offset, to_offset, reason) \
-                 VALUES ($1, $2, $3, $4, 'the log was re-created: it ended before the checkpoint') \
+                 VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (topic, partition, from_offset) DO UPDATE SET to_offset = greatest(log_gaps.to_offset, \
                      excluded.to_offset), reason = excluded.reason, detected_at = now()",
             )
@@ -90,6 +96,7 @@ pub async fn rewind(connection: &mut AsyncPgConnection, rewind: &Rewind<'_>) -> 
             .bind::<Integer, _>(rewind.partition)
             .bind::<BigInt, _>(rewind.from_offset)
             .bind::<BigInt, _>(rewind.checkpoint)
+            .bind::<Text, _>(rewind.reason)
             .execute(connection)
             .await?;
             Ok(())
@@ -109,7 +116,7 @@ pub async fn read(
 ) -> QueryResult<Option<Tenure>> {
     use diesel::OptionalExtension;
     diesel::sql_query(
-        "SELECT next_offset, epoch FROM partition_checkpoints \
+        "SELECT next_offset, epoch, complete_until FROM partition_checkpoints \
          WHERE consumer_group = $1 AND topic = $2 AND partition = $3",
     )
     .bind::<Text, _>(group)

@@ -75,7 +75,7 @@ pub struct SignalsConfig {
     /// `SIGNALS_SEED_API_KEY`: the demo project's key; a random one, kept in the data folder, if unset.
     #[serde(default)]
     pub seed_api_key: Option<Secret>,
-    /// `SIGNALS_DATABASE_CONNECTIONS`: connections to PostgreSQL that this process may hold, besides two for API keys.
+    /// `SIGNALS_DATABASE_CONNECTIONS`: connections to PostgreSQL that this process may hold, besides five for API keys.
     #[serde(default = "connections")]
     pub database_connections: usize,
     /// `SIGNALS_SHUTDOWN_GRACE`: seconds that a process told to end goes on serving while `/readyz` says that it wants no

@@ -47,8 +47,9 @@ use welcome::welcome;
 /// whichever takes longer, a process ends within ten, whatever server is away.
 const SHUTDOWN_SECONDS: u64 = 3;
 
-/// Connections to the database for API keys alone.
-const KEY_CONNECTIONS: usize = 2;
+/// Connections to the database for API keys alone: one more than may be looked up at once, so that known keys are read again
+/// in time whoever tries keys at random.
+const KEY_CONNECTIONS: usize = 5;
 
 /// Where a process without other HTTP servers serves its health and metrics, unless `SIGNALS_METRICS_PORT` says.
 const METRICS_PORT: u16 = 3003;

@@ -20,6 +20,8 @@ use crate::supervision::view::Mailbox;
 use actix::ArbiterHandle;
 use futures_util::FutureExt;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schema::checkpoint::{Rewind, Tenure};
 use std::collections::HashMap;
 use std::mem::take;
@@ -37,6 +39,9 @@ const VERY_LAST_FLUSH: Duration = Duration::from_secs(4);
 const WATERMARKS: Duration = Duration::from_secs(5);
 /// How long the database may take for a claim: one that hangs must not keep the engine from ending.
 const ANSWERS: Duration = Duration::from_secs(3);
+
+/// Milliseconds within which an event is sent to the log after it was received.
+const SENT_WITHIN: i64 = 1_000;
 
 /// The epoch of a tenure that died before it had one; the database's begin at 1.
 const STILLBORN: i64 = -1;
@@ -201,22 +206,32 @@ impl Tenures {
         claimed.await.unwrap_or_else(|_| Err(format!("the database did not answer within {ANSWERS:?}")))
     }
 
-    /// A log that ends before our checkpoint is not the log that we read: the difference is recorded as a gap (G7)
-    /// and reading begins at its start. Returns the log's end, too; 0 if it is not told.
+    /// A log that ends before our checkpoint is another log, or has lost its end: the difference is recorded as a gap (G7), and
+    /// reading goes on with the first record that is newer than all that is durable. Returns the log's end, too; 0 if it is
+    /// not told.
     fn reconcile(&self, consumer: &BaseConsumer<Self>, partition: i32, tenure: Tenure) -> (Tenure, i64) {
-        let bounds = match consumer.fetch_watermarks(&self.config.topic, partition, WATERMARKS) {
-            Ok(bounds) => bounds,
+        let told = consumer.fetch_watermarks(&self.config.topic, partition, WATERMARKS).and_then(|(low, high)| {
+            let is_whole = tenure.next_offset <= high;
+            let restart_at = if is_whole { high } else { self.first_new(consumer, partition, (low, high), tenure)? };
+            Ok((low, high, restart_at))
+        });
+        let (low, high, restart_at) = match told {
+            Ok(told) => told,
             Err(error) => {
-                // The thread that watches the log's end sees it, if it is another log.
+                // The thread that watches the log's end sees it, if the log ends too early.
                 tracing::warn!(partition, %error, "the log does not tell its bounds");
                 return (tenure, 0);
             }
         };
-        let (low, high) = bounds;
         if tenure.next_offset <= high {
             return (tenure, high);
         }
-        tracing::error!(partition, checkpoint = tenure.next_offset, log_end = high, "the log was re-created");
+        let reason = if restart_at > low {
+            "the log lost its end: it ended before the checkpoint"
+        } else {
+            "the log was re-created: it ended before the checkpoint"
+        };
+        tracing::error!(partition, checkpoint = tenure.next_offset, log_end = high, restart_at, reason);
         let rewind = Rewind {
             group: &self.config.group,
             topic: &self.config.topic,
@@ -224,21 +239,49 @@ impl Tenures {
             epoch: tenure.epoch,
             from_offset: high,
             checkpoint: tenure.next_offset,
-            restart_at: low,
+            restart_at,
+            reason,
         };
-        let rewound = async {
-            let mut connection = self.links.database.get().await.map_err(|error| error.to_string())?;
-            schema::checkpoint::rewind(&mut connection, &rewind).await.map_err(|error| error.to_string())
-        };
-        // A timer begins inside the runtime.
-        let rewound = self.links.runtime.block_on(async { timeout(ANSWERS, rewound).await });
-        match rewound.unwrap_or_else(|_| Err(format!("the database did not answer within {ANSWERS:?}"))) {
-            Ok(()) => (Tenure { next_offset: low, ..tenure }, high),
+        match self.rewind(&rewind) {
+            Ok(()) => (Tenure { next_offset: restart_at, ..tenure }, high),
             Err(error) => {
-                tracing::error!(partition, error, "cannot record that the log was re-created");
+                tracing::error!(partition, error, "cannot record that the log ended before the checkpoint");
                 (tenure, high)
             }
         }
+    }
+
+    fn rewind(&self, rewind: &Rewind<'_>) -> Result<(), String> {
+        let rewound = async {
+            let mut connection = self.links.database.get().await.map_err(|error| error.to_string())?;
+            schema::checkpoint::rewind(&mut connection, rewind).await.map_err(|error| error.to_string())
+        };
+        // A timer begins inside the runtime.
+        let rewound = self.links.runtime.block_on(async { timeout(ANSWERS, rewound).await });
+        rewound.unwrap_or_else(|_| Err(format!("the database did not answer within {ANSWERS:?}")))
+    }
+
+    /// The first record that was sent after the newest event which is durable: what stands before it has been counted. In a log
+    /// that was made anew that is its first.
+    fn first_new(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partition: i32,
+        (low, high): (i64, i64),
+        tenure: Tenure,
+    ) -> KafkaResult<i64> {
+        let Some(until) = tenure.complete_until else { return Ok(low) };
+        let mut asked = TopicPartitionList::new();
+        let after = Offset::Offset(until.timestamp_millis().saturating_add(SENT_WITHIN));
+        asked.add_partition_offset(&self.config.topic, partition, after)?;
+        let told = consumer.offsets_for_times(asked, WATERMARKS)?;
+        let Some(first) = told.find_partition(&self.config.topic, partition) else { return Ok(low) };
+        first.error()?;
+        Ok(match first.offset() {
+            Offset::Offset(first) => first.clamp(low, high),
+            Offset::End => high,
+            _ => low,
+        })
     }
 
     fn start(&self, title: Title, log_end: i64) {

@@ -39,7 +39,8 @@ impl WatermarkThread {
     }
 
     fn ask(&self, tenure: &TenureView) {
-        let asked = Instant::now();
+        // Looked at before the log is asked: whatever becomes durable meanwhile may lie behind the answer.
+        let (durable, asked) = (tenure.progress.durable(), Instant::now());
         let high_watermark = match self.consumer.fetch_watermarks(&self.config.topic, tenure.partition, PATIENCE) {
             Ok((_, high)) => high,
             Err(error) => {
@@ -47,10 +48,9 @@ impl WatermarkThread {
                 return;
             }
         };
-        let durable = tenure.progress.durable();
         if high_watermark < durable {
             // What this log holds would be taken for what was counted long ago, and never be missed.
-            let why = format!("the log was re-created: it ends at {high_watermark}, and {durable} is durable");
+            let why = format!("the log ends at {high_watermark}, and {durable} is durable");
             self.consumer.context().condemn(tenure.partition, tenure.epoch, why);
             return;
         }

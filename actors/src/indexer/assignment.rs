@@ -25,6 +25,8 @@ use tokio::sync::{mpsc, watch};
 
 /// How long a batch under way may take when its partition goes; after that the next owner stores it again.
 const LAST_BATCH: Duration = Duration::from_secs(8);
+/// The same when all of them end: whoever told the process to will not wait for long.
+const VERY_LAST_BATCH: Duration = Duration::from_secs(4);
 /// How long the broker may take to tell what the group has committed.
 const COMMITTED: Duration = Duration::from_secs(5);
 /// Batches that wait for an indexer, besides the one that grows.
@@ -195,7 +197,7 @@ impl Assignment {
                 awaited.insert(indexer.serial, *partition);
             }
         }
-        self.await_ends(awaited);
+        self.await_ends(awaited, LAST_BATCH);
         retired
     }
 
@@ -217,7 +219,7 @@ impl Assignment {
                 settled.push((*partition, indexer.progress));
             }
         }
-        self.await_ends(awaited);
+        self.await_ends(awaited, if partitions.is_some() { LAST_BATCH } else { VERY_LAST_BATCH });
         settled
     }
 
@@ -234,8 +236,8 @@ impl Assignment {
         }
     }
 
-    fn await_ends(&self, mut awaited: HashMap<u64, i32>) {
-        let deadline = Instant::now() + LAST_BATCH;
+    fn await_ends(&self, mut awaited: HashMap<u64, i32>, patience: Duration) {
+        let deadline = Instant::now() + patience;
         let ends = self.ends.1.lock().unwrap_or_else(PoisonError::into_inner);
         let mut others = Vec::new();
         while !awaited.is_empty() {

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{at, event, everything};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -24,6 +24,19 @@ const BATCH: u64 = 200;
 const KILLS: u64 = 12;
 /// Nothing here takes so long, however loaded the machine is.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The index in a folder. A child that another test is just starting holds all files of this process for a moment, the lock of
+/// an index that was closed among them.
+async fn reopened(folder: &Path) -> Tantivy {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match Tantivy::open(folder) {
+            Ok(index) => return index,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 
 fn day(text: &str) -> NaiveDate {
     text.parse().unwrap()
@@ -108,7 +121,7 @@ async fn every_acknowledged_event_is_there_once_after_kill_9() {
     for round in 0..KILLS {
         let killed = tokio::time::timeout(PATIENCE, killed_child(folder.path(), next)).await.expect("killed in time");
         let acknowledged = killed.expect("at least one batch was stored");
-        let index = Tantivy::open(folder.path()).unwrap();
+        let index = reopened(folder.path()).await;
         let seen = all(&index).await;
         assert_eq!(seen.iter().find(|(_, times)| **times > 1), None, "round {round}");
         for event in (0..=acknowledged).flat_map(batch) {
@@ -121,7 +134,7 @@ async fn every_acknowledged_event_is_there_once_after_kill_9() {
         // As the log would: the last batch comes again.
         next = acknowledged;
     }
-    let index = Tantivy::open(folder.path()).unwrap();
+    let index = reopened(folder.path()).await;
     let before = all(&index).await.len();
     let outcomes = index.store(&batch(next)).await.unwrap();
     assert!(outcomes.iter().all(|outcome| *outcome == ItemOutcome::AlreadyThere));
@@ -129,7 +142,7 @@ async fn every_acknowledged_event_is_there_once_after_kill_9() {
 }
 
 async fn three_days(folder: &Path) -> Tantivy {
-    let index = Tantivy::open(folder).unwrap();
+    let index = reopened(folder).await;
     let events = ["2026-11-22T12:00:00Z", "2026-11-23T12:00:00Z", "2026-11-24T12:00:00Z"].map(|time| event(time, time));
     assert_eq!(index.store(&events).await.unwrap(), vec![ItemOutcome::Stored; 3]);
     index
@@ -141,7 +154,7 @@ async fn a_damaged_day_is_told_and_the_rest_goes_on() {
     drop(three_days(folder.path()).await);
     let damaged = folder.path().join("2026.11.23");
     fs::write(damaged.join("meta.json"), "{\"half\": ").unwrap();
-    let index = Tantivy::open(folder.path()).unwrap();
+    let index = reopened(folder.path()).await;
     let answer = index.search(&everything()).await.unwrap();
     assert_eq!((answer.total, answer.missing_days), (2, vec![day("2026-11-23")]));
     let outcomes =
@@ -168,7 +181,7 @@ async fn no_damage_to_a_file_brings_the_process_down() {
         let is_content = path.extension().is_some_and(|extension| extension != "lock" && extension != "json");
         for broken in [whole[..whole.len() / 2].to_vec(), vec![], vec![0xff; whole.len()], vec![0; 3]] {
             fs::write(&path, &broken).unwrap();
-            let index = Tantivy::open(folder.path()).unwrap();
+            let index = reopened(folder.path()).await;
             let answer = index.search(&everything()).await.unwrap();
             let shown = if answer.missing_days.is_empty() { 3 } else { 2 };
             assert_eq!(answer.total, shown, "{}", path.display());
@@ -182,7 +195,7 @@ async fn no_damage_to_a_file_brings_the_process_down() {
         fs::write(&path, &whole).unwrap();
     }
     assert!(tried > 20, "{tried}");
-    assert_eq!(Tantivy::open(folder.path()).unwrap().search(&everything()).await.unwrap().total, 3);
+    assert_eq!(reopened(folder.path()).await.search(&everything()).await.unwrap().total, 3);
 }
 
 #[tokio::test]
@@ -195,7 +208,7 @@ async fn a_day_that_was_half_made_or_half_deleted_is_finished() {
     fs::write(folder.path().join("2026.11.26/.tmpAbC123"), "{").unwrap();
     fs::rename(folder.path().join("2026.11.22"), folder.path().join(".dropped-2026.11.22")).unwrap();
     fs::create_dir(folder.path().join("not a day")).unwrap();
-    let index = Tantivy::open(folder.path()).unwrap();
+    let index = reopened(folder.path()).await;
     let fresh = ["2026-11-25T12:00:00Z", "2026-11-26T12:00:00Z"].map(|time| event(time, time));
     assert_eq!(index.store(&fresh).await.unwrap(), vec![ItemOutcome::Stored; 2]);
     let answer = index.search(&everything()).await.unwrap();
@@ -221,7 +234,7 @@ async fn retention_deletes_folders_even_of_days_that_are_being_written() {
 #[tokio::test]
 async fn more_days_than_writers_are_stored_in_one_batch() {
     let folder = tempfile::tempdir().unwrap();
-    let index = Tantivy::open(folder.path()).unwrap();
+    let index = reopened(folder.path()).await;
     let events: Vec<_> = (0..60_i64)
         .map(|number| {
             let mut event = event(&format!("e{number}"), "2026-11-01T12:00:00Z");
@@ -247,7 +260,7 @@ async fn a_second_process_is_refused_and_a_late_search_is_stopped() {
     assert_eq!(index.search(&everything()).await.unwrap().total, 3);
     drop(index);
     // The late search lets go of the folder as soon as it has noticed that it is late.
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while let Err(error) = Tantivy::open(folder.path()) {
         assert!(begun.elapsed() < Duration::from_secs(60), "{error}");
         tokio::time::sleep(Duration::from_millis(10)).await;

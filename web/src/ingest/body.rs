@@ -67,26 +67,30 @@ pub(super) fn encoding_of(request: &HttpRequest) -> Result<Encoding, Problem> {
     }
 }
 
-/// Bytes that a body may have if it is not small: those that are announced, else as many as are allowed.
+/// Bytes that are announced for a body that is not small.
 ///
 /// # Errors
 /// 413 if more are announced than [`BODY_BYTES`].
 pub(super) fn large_body(request: &HttpRequest) -> Result<Option<usize>, Problem> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     match announced.map(usize::try_from) {
-        Some(Ok(length)) if length <= SMALL_BYTES => Ok(None),
-        Some(Ok(length)) if length <= BODY_BYTES => Ok(Some(length)),
-        Some(_) => Err(too_large()),
-        None => Ok(Some(BODY_BYTES)),
+        Some(Ok(length)) if length > BODY_BYTES => Err(too_large()),
+        Some(Err(_)) => Err(too_large()),
+        Some(Ok(length)) => Ok((length > SMALL_BYTES).then_some(length)),
+        None => Ok(None),
     }
 }
 
-/// The body as it came.
+/// The body as it came. One that turns out to be large though nobody had said so takes `room` first, and holds it.
 ///
 /// # Errors
-/// 413 beyond [`BODY_BYTES`], 408 if it takes longer than [`BODY_WITHIN`], 400 if it breaks off.
-pub(super) async fn read(payload: web::Payload) -> Result<Bytes, Problem> {
-    let mut body = pin!(collect(payload));
+/// 413 beyond [`BODY_BYTES`], 408 if it takes longer than [`BODY_WITHIN`], 400 if it breaks off; those of `room`.
+pub(super) async fn read<R>(
+    payload: web::Payload,
+    held: Option<R>,
+    room: impl AsyncFnOnce() -> Result<R, Problem>,
+) -> Result<(Bytes, Option<R>), Problem> {
+    let mut body = pin!(collect(payload, held, room));
     // Most bodies are there with their head: those need no clock.
     if let Poll::Ready(body) = futures_util::poll!(body.as_mut()) {
         return body;
@@ -97,14 +101,27 @@ pub(super) async fn read(payload: web::Payload) -> Result<Bytes, Problem> {
     }
 }
 
-async fn collect(mut payload: web::Payload) -> Result<Bytes, Problem> {
+async fn collect<R>(
+    mut payload: web::Payload,
+    mut held: Option<R>,
+    room: impl AsyncFnOnce() -> Result<R, Problem>,
+) -> Result<(Bytes, Option<R>), Problem> {
     let broken = |error: PayloadError| Problem::malformed(format!("the body breaks off: {error}"));
     // Most bodies are one piece, which is not copied.
-    let Some(first) = payload.next().await.transpose().map_err(broken)? else { return Ok(Bytes::new()) };
+    let Some(first) = payload.next().await.transpose().map_err(broken)? else { return Ok((Bytes::new(), held)) };
+    let mut room = Some(room);
     let mut rest = BytesMut::new();
     while let Some(piece) = payload.next().await.transpose().map_err(broken)? {
-        if first.len() + rest.len() + piece.len() > BODY_BYTES {
+        let length = first.len() + rest.len() + piece.len();
+        if length > BODY_BYTES {
             return Err(too_large());
+        }
+        if length > SMALL_BYTES
+            && held.is_none()
+            && let Some(room) = room.take()
+        {
+            // Rare, and large: it must not make every request's future as large.
+            held = Some(Box::pin(room()).await?);
         }
         if rest.is_empty() {
             rest.extend_from_slice(&first);
@@ -114,7 +131,7 @@ async fn collect(mut payload: web::Payload) -> Result<Bytes, Problem> {
     if first.len() > BODY_BYTES {
         return Err(too_large());
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
+    Ok((if rest.is_empty() { first } else { rest.freeze() }, held))
 }
 
 /// The body without its compression. Takes time on the processor, so large ones belong on a blocking thread.

@@ -5,6 +5,7 @@ use super::answer::{Accepted, BatchAccepted, BatchBody, EventBody, Refusals};
 use super::body::{Encoding, SMALL_BYTES, decompress, encoding_of, form_of, large_body, read};
 use super::clock::received_now;
 use super::event::Intake;
+use super::limits::BODY_BYTES;
 use super::prepare::{Prepared, prepare};
 use super::split::Form;
 use super::trace::RequestTrace;
@@ -99,11 +100,11 @@ async fn take_in(
     form: Form,
 ) -> Result<Prepared, Problem> {
     let encoding = encoding_of(request)?;
-    let _room = match large_body(request)? {
+    let room = match large_body(request)? {
         Some(bytes) => Some(Box::pin(state.room_for(bytes)).await?),
         None => None,
     };
-    let body = read(payload).await?;
+    let (body, _room) = read(payload, room, async || state.room_for(BODY_BYTES).await).await?;
     if encoding == Encoding::Identity && body.len() <= SMALL_BYTES {
         prepare(&body, form, Intake { principal, received_at: received_now() })
     } else {

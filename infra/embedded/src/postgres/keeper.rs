@@ -49,7 +49,12 @@ async fn start_again(cluster: &Cluster, port: u16, cancellation: &CancellationTo
             () = cancellation.cancelled() => return None,
             () = sleep(pause) => {}
         }
-        match Server::start(cluster, Some(port)).await {
+        // A start may take long, if it has much to recover; one that is given up ends through its watcher.
+        let started = tokio::select! {
+            () = cancellation.cancelled() => return None,
+            started = Server::start(cluster, Some(port)) => started,
+        };
+        match started {
             Ok(server) => return Some(server),
             Err(error) => tracing::error!(%error, "the embedded PostgreSQL does not start again; trying on"),
         }

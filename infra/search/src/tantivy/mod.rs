@@ -182,43 +182,44 @@ impl Inner {
         unread.map_or(Ok(None), Err)
     }
 
+    /// A day that cannot be read is left out as a whole, so that counts, hits and pages are of the same days.
     fn search(&self, request: &SearchRequest, deadline: Instant) -> Result<SearchAnswer, Trouble> {
         let question = Question::new(&self.shelf.layout, request, deadline)?;
-        let (days, mut missing_days) = self.shelf.days();
+        let (mut days, mut missing_days) = self.shelf.days();
+        loop {
+            match self.look(&question, &days) {
+                Ok(answer) => return Ok(SearchAnswer { missing_days, ..answer }),
+                Err((place, error)) if place < days.len() && !matches!(error, Trouble::Late) => {
+                    let day = days.remove(place);
+                    tell(day.date, &error);
+                    missing_days.push(day.date);
+                }
+                Err((_, error)) => return Err(error),
+            }
+        }
+    }
+
+    /// # Errors
+    /// The place of the day that cannot be read, and why.
+    fn look(&self, question: &Question, days: &[Arc<day::Day>]) -> Result<SearchAnswer, (usize, Trouble)> {
         let mut tally = Tally::new(question.take);
         let mut searchers = Vec::with_capacity(days.len());
         for (place, day) in days.iter().enumerate() {
             let searcher = day.searcher();
-            match guarded(|| scan::day(&question, place, &searcher)) {
-                Ok(of_day) => tally.add(of_day),
-                Err(Trouble::Late) => return Err(Trouble::Late),
-                Err(error) => {
-                    tell(day.date, &error);
-                    missing_days.push(day.date);
-                }
-            }
+            tally.add(guarded(|| scan::day(question, place, &searcher)).map_err(|error| (place, error))?);
             searchers.push(searcher);
         }
         let mut hits = Vec::new();
         for found in tally.page(question.skip) {
-            match guarded(|| self.hit(&searchers, found)) {
-                Ok(hit) => hits.push(hit),
-                Err(error) => {
-                    let Some(day) = days.get(found.day) else { return Err(error) };
-                    tell(day.date, &error);
-                    missing_days.push(day.date);
-                }
-            }
+            hits.push(guarded(|| self.hit(&searchers, found)).map_err(|error| (found.day, error))?);
         }
-        missing_days.sort_unstable();
-        missing_days.dedup();
         Ok(SearchAnswer {
             hits,
             total: tally.total,
-            facets: tally.facets(&question),
+            facets: tally.facets(question),
             histogram: tally.histogram(question.interval),
             span: tally.span(),
-            missing_days,
+            missing_days: Vec::new(),
         })
     }
 
