@@ -5,6 +5,7 @@
 //! partition goes.
 
 pub mod batch;
+mod claim;
 pub mod controls;
 pub mod decode;
 pub mod ends;
