@@ -1,7 +1,7 @@
 //! The size bound: the least important facts go first, and the document says what went. Pure.
 
-use super::build::text;
 use super::document::Facts;
+use super::words::text;
 
 /// Bytes that a document may have when nothing else is said: about 3,000 tokens.
 pub const USUAL_BYTES: usize = 12_000;

@@ -4,9 +4,11 @@ pub mod bound;
 mod build;
 pub mod document;
 pub mod samples;
+mod words;
 
-pub use build::{build, count, text as plain_text};
+pub use build::build;
 pub use document::Facts;
+pub use words::{count, text as plain_text};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! What the kept events have in common. Pure.
 
-use super::build::{count, text, time};
 use super::document::{ReleaseFact, RouteFact, StatusCodeFact, TemplateFact, UserFacts};
+use super::words::{count, text, time};
 use schema::fingerprint::{template_message, template_route};
 use schema::incidents::SampleRow;
 use serde_json::Value;

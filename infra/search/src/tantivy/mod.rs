@@ -216,7 +216,7 @@ impl Inner {
         Ok(SearchAnswer {
             hits,
             total: tally.total,
-            facets: tally.facets(question),
+            facets: tally.facets(question.facet_size),
             histogram: tally.histogram(question.interval),
             span: tally.span(),
             missing_days: Vec::new(),

@@ -1,7 +1,6 @@
 //! What has been counted and found so far; days are added up.
 
 use super::layout::DocumentId;
-use super::question::Question;
 use chrono::{DateTime, Utc};
 use schema::search::{Bar, Facet, FacetCount};
 use std::cmp::Reverse;
@@ -139,11 +138,11 @@ impl Tally {
     }
 
     /// The most frequent values of each facet.
-    pub(super) fn facets(&mut self, question: &Question) -> BTreeMap<Facet, Vec<FacetCount>> {
-        if question.facet_size == 0 {
+    pub(super) fn facets(&mut self, size: usize) -> BTreeMap<Facet, Vec<FacetCount>> {
+        if size == 0 {
             return BTreeMap::new();
         }
-        let counted = std::mem::take(&mut self.facets).map(|values| most_frequent(values, question.facet_size));
+        let counted = std::mem::take(&mut self.facets).map(|values| most_frequent(values, size));
         Facet::ALL.into_iter().zip(counted).collect()
     }
 
