@@ -15,6 +15,12 @@ fn events(from: usize, to: usize) -> impl Iterator<Item = (String, String)> {
     (from..to).map(|number| (project(number), event(number, "fine")))
 }
 
+async fn re_create_the_log(rig: &Rig) {
+    let options = rdkafka::admin::AdminOptions::new();
+    rig.admin().delete_topics(&[&rig.topic], &options).await.unwrap().remove(0).unwrap();
+    rig.create_topic_when_gone(&rig.topic).await;
+}
+
 #[actix::test]
 async fn g2_g3_postgres_and_the_broker_are_killed_and_come_back_and_every_count_is_exact() {
     let (kafka, postgres) = (Server::kafka(), Server::postgres());
@@ -75,10 +81,7 @@ async fn g7_a_log_that_is_re_created_under_a_living_engine_is_noticed_and_read_o
     let engine = rig.engine().await;
     rig.send_records(events(0, 1_000)).await;
     rig.wait_for(COUNTED, 1_000).await;
-    let admin = rig.admin();
-    let options = rdkafka::admin::AdminOptions::new();
-    admin.delete_topics(&[&rig.topic], &options).await.unwrap().remove(0).unwrap();
-    rig.create_topic_when_gone(&rig.topic).await;
+    re_create_the_log(&rig).await;
     rig.send_records(events(1_000, 1_500)).await;
     rig.wait_for(COUNTED, 1_500).await;
     engine.stop().await;
@@ -94,10 +97,7 @@ async fn g7_a_log_that_was_re_created_leaves_a_recorded_gap_and_is_read_on() {
     rig.wait_for(COUNTED, 1_000).await;
     engine.stop().await;
 
-    let admin = rig.admin();
-    let options = rdkafka::admin::AdminOptions::new();
-    admin.delete_topics(&[&rig.topic], &options).await.unwrap().remove(0).unwrap();
-    rig.create_topic_when_gone(&rig.topic).await;
+    re_create_the_log(&rig).await;
     rig.send_records(events(1_000, 1_500)).await;
 
     let engine = rig.engine().await;

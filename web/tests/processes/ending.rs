@@ -4,6 +4,7 @@ use crate::api::Api;
 use crate::load::Load;
 use crate::program::ENDS_WITHIN;
 use crate::proof::{SETTLED, grown, prove};
+use crate::servers::Server;
 use crate::stack::Stack;
 use crate::wait::{eventually, until};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -91,57 +92,41 @@ async fn told_to_end_under_load_it_is_first_not_ready_and_then_leaves_everything
     program.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn told_to_end_while_its_servers_are_away_it_ends_in_time_all_the_same() {
+/// Told to end under load without its servers, the program ends in time, and a new one goes on when they are back.
+async fn ends_without_its_servers(take_away: fn(&Server), give_back: fn(&Server)) {
     let stack = Stack::real().await;
     let mut program = stack.run("signals", &["up"]);
     stack.ready(&mut program).await;
     let load = Load::start(&stack.api(), ENDLESS, Some(RATE));
     let settled = grown(&stack, SETTLED, 1_000).await;
     let (kafka, postgres) = stack.servers();
-    postgres.kill();
+    take_away(postgres);
     let sent = load.acknowledged();
     until("events that cannot be flushed", WITHIN, || load.acknowledged() > sent + 500).await;
-    kafka.kill();
+    take_away(kafka);
     let told = Instant::now();
     program.signal("TERM");
     let status = program.ended(ENDS_WITHIN).await;
     println!("ending without servers: {status} after {:?}", told.elapsed());
     assert!(status.success(), "what it could not make durable is in the log: {status}");
 
-    kafka.start();
-    postgres.start();
+    give_back(kafka);
+    give_back(postgres);
     let program = stack.up().await;
     prove(&stack, &[load.stop().await]).await;
     assert!(stack.number(SETTLED).await > settled);
     program.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn told_to_end_while_its_servers_are_away_it_ends_in_time_all_the_same() {
+    ends_without_its_servers(Server::kill, Server::start).await;
+}
+
 /// A server that hangs is worse than one that is gone: no connection breaks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn told_to_end_while_its_servers_hang_it_ends_in_time_all_the_same() {
-    let stack = Stack::real().await;
-    let mut program = stack.run("signals", &["up"]);
-    stack.ready(&mut program).await;
-    let load = Load::start(&stack.api(), ENDLESS, Some(RATE));
-    let settled = grown(&stack, SETTLED, 1_000).await;
-    let (kafka, postgres) = stack.servers();
-    postgres.freeze();
-    let sent = load.acknowledged();
-    until("events that cannot be flushed", WITHIN, || load.acknowledged() > sent + 500).await;
-    kafka.freeze();
-    let told = Instant::now();
-    program.signal("TERM");
-    let status = program.ended(ENDS_WITHIN).await;
-    println!("ending with servers that hang: {status} after {:?}", told.elapsed());
-    assert!(status.success(), "what it could not make durable is in the log: {status}");
-
-    kafka.thaw();
-    postgres.thaw();
-    let program = stack.up().await;
-    prove(&stack, &[load.stop().await]).await;
-    assert!(stack.number(SETTLED).await > settled);
-    program.end().await;
+    ends_without_its_servers(Server::freeze, Server::thaw).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
